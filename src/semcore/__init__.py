@@ -1,0 +1,39 @@
+"""semcore: the embedded engine for caching what language models say.
+
+    import semcore
+
+    cache = semcore.Cache(embed=my_embedder)          # private memory; a path makes it a file
+    cache.put("What is my order status?", answer)
+    hit = cache.get("where's my order?")              # Hit or None
+
+The map:
+
+    cache.py      Cache: meaning on top of the engine (thresholds, time to live, embedding)
+    hit.py        what comes back
+    flight.py     one computation for all who ask the same, also in other words
+    embed/        text to vector: any callable, or an adapter
+    errors.py     what goes wrong
+    cli/          the `semcore` command
+    _engine.pyx   the door: the one place where Python meets C
+    core/         the engine in C11: region, exact, semantic, eviction, simd
+"""
+
+from semcore.cache import Cache
+from semcore.errors import CapacityError, ConfigError, EmbeddingError, RegionError, SemcoreError
+from semcore.hit import Candidate, Explanation, Hit, Lookup, Saving, Stats
+
+__version__ = "0.1.0"
+__all__ = [
+    "Cache",
+    "Candidate",
+    "CapacityError",
+    "ConfigError",
+    "EmbeddingError",
+    "Explanation",
+    "Hit",
+    "Lookup",
+    "RegionError",
+    "Saving",
+    "SemcoreError",
+    "Stats",
+]

@@ -1,0 +1,98 @@
+"""Reading arguments: sizes, times and thresholds, with errors that name them."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable
+
+from semcore import _engine
+from semcore.embed import Embedder
+from semcore.errors import ConfigError
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def parse_bytes(size: int | str) -> int:
+    """A size as an int of bytes or as text like "64 MiB" (powers of 1024)."""
+    if isinstance(size, int) and not isinstance(size, bool):
+        number = size
+    elif isinstance(size, str) and (match := _SIZE.fullmatch(size)):
+        number = int(float(match[1]) * _UNITS[match[2].lower()])
+    else:
+        raise ValueError(f"max_bytes: expected a number of bytes or text like '64 MiB', got {size!r}")
+    if not 0 < number < 1 << 48:
+        raise ValueError(f"max_bytes: expected 1 to 2^48 bytes, got {number}")
+    return number
+
+
+def check_ttl(ttl: float | None) -> float:
+    """Seconds to live, as the engine takes them: 0 for ever."""
+    if ttl is None:
+        return 0.0
+    if not isinstance(ttl, (int, float)) or not math.isfinite(ttl) or not 0 < ttl < 1e10:
+        raise ValueError(f"ttl: expected seconds above 0 and below 1e10, or None, got {ttl!r}")
+    return float(ttl)
+
+
+def check_threshold(threshold: float, name: str = "threshold") -> float:
+    if not isinstance(threshold, (int, float)) or not -1 <= threshold <= 1:
+        raise ValueError(f"{name}: expected a cosine in [-1, 1], got {threshold!r}")
+    return float(threshold)
+
+
+def check_saving(tokens: int, cost: float, latency_ms: float) -> None:
+    if not 0 <= tokens < 1 << 32 or tokens != int(tokens):
+        raise ValueError(f"tokens: expected a whole number from 0 to 2^32 - 1, got {tokens!r}")
+    if not (math.isfinite(cost) and 0 <= cost < 1e9):
+        raise ValueError(f"cost: expected a finite number from 0 to 1e9, got {cost!r}")
+    if not (math.isfinite(latency_ms) and 0 <= latency_ms < 1e12):
+        raise ValueError(f"latency_ms: expected a finite number from 0 to 1e12, got {latency_ms!r}")
+
+
+def resolve_dim(dim: int | None, embedder: Embedder | None) -> int:
+    if embedder is not None:
+        if dim is not None and dim != embedder.dim:
+            raise ConfigError(f"dim: {dim} was given, but the embedder returns {embedder.dim}")
+        dim = embedder.dim
+    dim = dim or 0
+    if isinstance(dim, bool) or not isinstance(dim, int) or not (dim == 0 or 8 <= dim <= 4096):
+        raise ConfigError(f"dim: expected 8 to 4096 (or 0: exact only), got {dim!r}")
+    return dim
+
+
+def resolve_bytes(path: str | os.PathLike[str] | None, max_bytes: int | str | None) -> int:
+    """The size asked for; of an existing file, its own when nothing was asked."""
+    if max_bytes is not None:
+        return parse_bytes(max_bytes)
+    if path is not None and os.path.exists(path) and os.path.getsize(path) > 0:
+        return int(_engine.peek(path)["max_bytes"])
+    return 1 << 30
+
+
+def check_entries(max_entries: int | None) -> int:
+    if max_entries is None:
+        return 0
+    if isinstance(max_entries, bool) or not isinstance(max_entries, int) or not 1 <= max_entries <= 1 << 30:
+        raise ValueError(f"max_entries: expected 1 to 2^30, or None, got {max_entries!r}")
+    return max_entries
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+def check_clock(clock: Callable[[], float] | None) -> Callable[[], float] | None:
+    if clock is not None and not callable(clock):
+        raise TypeError(f"clock: expected a callable that returns seconds, got {clock!r}")
+    return clock
+
+
+def check_tags(tags: Iterable[str | bytes]) -> tuple[str | bytes, ...]:
+    if isinstance(tags, (str, bytes)):
+        raise TypeError("tags: expected a sequence of names, got a single one; write [name]")
+    return tuple(tags)

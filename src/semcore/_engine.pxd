@@ -1,0 +1,132 @@
+# The engine's C API, for other Cython modules that embed it.
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+
+cdef extern from "core/semcore.h" nogil:
+    enum:
+        SC_NIL
+        SC_MAX_DIM
+        SC_MAX_TAGS
+        SC_MAX_TOP
+        SC_FINGERPRINT
+        SC_SECRET
+        SC_OK
+        SC_ENOTFOUND
+        SC_EMOVED
+        SC_EDAMAGED
+        SC_ETOOBIG
+        SC_EARG
+        SC_ENOMEM
+        SC_EREGION
+        SC_EIO
+        SC_EUNSUPPORTED
+        SC_TEXT_STR
+        SC_TEXT_BYTES
+        SC_LAYER_EXACT
+        SC_LAYER_SEMANTIC
+    const int64_t SC_FOREVER
+
+    ctypedef struct sc_cache:
+        pass
+
+    ctypedef struct sc_options:
+        const char *path
+        uint32_t dim
+        uint32_t max_entries
+        uint64_t max_bytes
+        uint32_t storage
+        uint32_t policy
+        const char *fingerprint
+
+    ctypedef struct sc_part:
+        uint64_t ns
+        uint64_t all
+
+    ctypedef struct sc_saving:
+        uint32_t tokens
+        float cost
+        float latency_ms
+
+    ctypedef struct sc_ref:
+        uint32_t slot
+        uint32_t seq
+        uint32_t text_len
+        uint32_t value_len
+        uint8_t text_kind
+        uint8_t value_kind
+        float similarity
+        int64_t created
+        int64_t expires
+        sc_saving saving
+
+    ctypedef struct sc_put:
+        sc_part part
+        const void *text
+        size_t text_len
+        uint8_t text_kind
+        const void *value
+        size_t value_len
+        uint8_t value_kind
+        const float *vector
+        const uint64_t *tags
+        uint32_t ntags
+        int64_t expires
+        uint32_t sliding_ms
+        bint keep_text
+        sc_saving saving
+
+    ctypedef struct sc_stats:
+        uint64_t entries
+        uint64_t max_entries
+        uint64_t bytes
+        uint64_t blocks
+        uint64_t free_blocks
+        uint64_t block_bytes
+        uint64_t bytes_per_entry
+        uint64_t hits_exact
+        uint64_t hits_semantic
+        uint64_t misses
+        uint64_t puts
+        uint64_t evictions
+        uint64_t expirations
+        uint64_t deletions
+        uint64_t damaged
+        uint64_t tokens
+        uint64_t cost_nano
+        uint64_t latency_us
+        uint32_t dim
+        uint32_t storage
+
+    int sc_open(const sc_options *o, sc_cache **out, char *why, size_t why_len) noexcept
+    void sc_close(sc_cache *c) noexcept
+    int sc_flush(sc_cache *c) noexcept
+    int sc_peek(const char *path, sc_options *o, char *fingerprint, char *why, size_t why_len) noexcept
+    int64_t sc_now() noexcept
+    sc_part sc_partition(const sc_cache *c, const void *ns, size_t ns_len, const void *ctx, size_t ctx_len) noexcept
+    uint64_t sc_tag(const sc_cache *c, sc_part part, const void *name, size_t length) noexcept
+    int sc_find(sc_cache *c, sc_part part, const void *text, size_t length, uint8_t kind, int64_t now,
+                sc_ref *out) noexcept
+    int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
+                  sc_ref *out, uint32_t *n) noexcept
+    int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) noexcept
+    int sc_read_value(sc_cache *c, const sc_ref *ref, void *to) noexcept
+    int sc_read_text(sc_cache *c, const sc_ref *ref, void *to) noexcept
+    int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to) noexcept
+    void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now) noexcept
+    void sc_miss(sc_cache *c) noexcept
+    uint64_t sc_work(const sc_cache *c, sc_part part) noexcept
+    uint64_t sc_id(const sc_ref *ref) noexcept
+    bint sc_vector_valid(const float *v, size_t n) noexcept
+    uint32_t sc_next_live(sc_cache *c, uint32_t start, int64_t now, sc_ref *out) noexcept
+    int sc_put_entry(sc_cache *c, const sc_put *p, int64_t now, uint64_t *id) noexcept
+    int sc_delete(sc_cache *c, uint64_t id) noexcept
+    int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t length, uint8_t kind) noexcept
+    uint64_t sc_invalidate(sc_cache *c, uint64_t tag) noexcept
+    uint64_t sc_clear(sc_cache *c, const sc_part *ns) noexcept
+    uint64_t sc_expire(sc_cache *c, int64_t now) noexcept
+    void sc_stats_get(sc_cache *c, sc_stats *out) noexcept
+    const char *sc_validate(sc_cache *c) noexcept
+    void sc_xxh3_128(const void *p, size_t n, const uint8_t *secret, uint64_t seed, uint64_t *out) noexcept
+    const char *sc_isa_name() noexcept
+    int sc_isa_select(const char *name) noexcept
+    const char *sc_isa_list() noexcept

@@ -1,0 +1,606 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: binding=False, embedsignature=True, embedsignature.format=clinic
+"""The door: the one place where Python meets C. It converts, locks, raises; it decides nothing."""
+
+import os
+
+import msgpack
+import numpy as np
+
+cimport cython
+cimport numpy as cnp
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from typing import NamedTuple
+
+from semcore.errors import CapacityError, ConfigError, RegionError, SemcoreError
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object o, Py_ssize_t *size) except NULL
+
+cnp.import_array()
+
+cdef enum:
+    VALUE_STR = 0
+    VALUE_BYTES = 1
+    VALUE_PACKED = 2
+
+cdef uint64_t RELEASE_ABOVE = 262144  # bytes of scan; below, releasing the GIL costs more than it gives
+cdef int RETRIES = 64
+cdef object MOVED = object()
+cdef tuple STORAGES = ("f16", "f32", "i8")
+cdef tuple POLICIES = ("value", "lru", "lfu")
+
+
+class Saving(NamedTuple):
+    """What a hit spares: tokens of the model, money in the caller's currency, milliseconds."""
+
+    tokens: int
+    cost: float
+    latency_ms: float
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Hit:
+    """A stored answer that was served.
+
+    value: the answer, a copy. layer: "exact" or "semantic". similarity: true cosine of the two
+    texts' vectors (1.0 for an exact hit). threshold: what it had to reach. age: seconds since the
+    put. id: the entry's. text: the entry's text, or None when it is not stored.
+    """
+
+    cdef readonly object value
+    cdef readonly str layer
+    cdef readonly double similarity
+    cdef readonly double threshold
+    cdef readonly double age
+    cdef readonly uint64_t id
+    cdef readonly object text
+    cdef sc_saving _saving
+
+    @property
+    def saving(self):
+        """What this hit spares, as the put stated it."""
+        return Saving(self._saving.tokens, self._saving.cost, self._saving.latency_ms)
+
+    def __repr__(self):
+        return f"Hit({self.value!r}, layer={self.layer!r}, similarity={self.similarity:.4f}, age={self.age:.1f})"
+
+
+class Candidate(NamedTuple):
+    """An entry near a query: its id, cosine, text (None if not stored) and age in seconds."""
+
+    id: int
+    similarity: float
+    text: str | bytes | None
+    age: float
+
+
+cdef struct Bytes:
+    const char *at
+    Py_ssize_t size
+    uint8_t kind
+
+
+# The bytes of a text; the object returned keeps them alive.
+cdef object view_text(object text, Bytes *out, str name):
+    cdef Py_ssize_t size = 0
+    if isinstance(text, str):
+        out.kind = SC_TEXT_STR
+        try:
+            out.at = PyUnicode_AsUTF8AndSize(text, &size)
+            out.size = size
+            return text
+        except UnicodeEncodeError:  # lone surrogates
+            text = (<str>text).encode("utf-8", "surrogatepass")
+    elif isinstance(text, bytes):
+        out.kind = SC_TEXT_BYTES
+    else:
+        raise TypeError(f"{name}: expected str or bytes, got {type(text).__name__}")
+    out.at = PyBytes_AS_STRING(text)
+    out.size = PyBytes_GET_SIZE(text)
+    return text
+
+
+# None, str, bytes, or anything that msgpack can hold, mappings in the order of their keys.
+cdef bytes pack_context(object context):
+    if isinstance(context, bytes):
+        return b"b" + <bytes>context
+    if isinstance(context, str):
+        return b"s" + (<str>context).encode("utf-8", "surrogatepass")
+    try:
+        return b"m" + msgpack.packb(in_order(context), unicode_errors="surrogatepass")
+    except (TypeError, OverflowError, ValueError) as error:
+        raise TypeError(f"context: {error}") from error
+
+
+cdef object in_order(object o):
+    if isinstance(o, dict):
+        return {k: in_order(v) for k, v in sorted(o.items())}
+    if isinstance(o, (list, tuple)):
+        return [in_order(v) for v in o]
+    return o
+
+
+cdef object pack_value(object value, uint8_t *kind):
+    if isinstance(value, str):
+        kind[0] = VALUE_STR
+        return (<str>value).encode("utf-8", "surrogatepass")
+    if isinstance(value, bytes):
+        kind[0] = VALUE_BYTES
+        return value
+    kind[0] = VALUE_PACKED
+    try:
+        return msgpack.packb(value, unicode_errors="surrogatepass")
+    except (TypeError, OverflowError, ValueError) as error:
+        raise TypeError(f"value: {error}; give str, bytes or what msgpack can hold") from error
+
+
+cdef object unpack(const char *at, Py_ssize_t size, uint8_t kind):
+    if kind == VALUE_STR:
+        return PyUnicode_DecodeUTF8(at, size, "surrogatepass")
+    if kind == VALUE_BYTES:
+        return PyBytes_FromStringAndSize(at, size)
+    return msgpack.unpackb(PyBytes_FromStringAndSize(at, size), strict_map_key=False,
+                           unicode_errors="surrogatepass")
+
+
+cdef class Engine:
+    """One open cache. Use :class:`semcore.Cache`; this class has no opinions and few comforts."""
+
+    cdef sc_cache *c
+    cdef object clock
+    cdef int busy       # calls that run without the GIL; whoever ends last closes
+    cdef bint closed
+    cdef readonly uint32_t dim
+
+    def __cinit__(self, path, uint32_t dim, uint32_t max_entries, uint64_t max_bytes, str storage, str policy,
+                  str fingerprint, clock):
+        cdef sc_options o
+        cdef char why[512]
+        cdef bytes raw_path = b"" if path is None else os.fsencode(path)
+        cdef bytes raw_print = fingerprint.encode()
+        if b"\0" in raw_path:
+            raise ValueError("path: holds a NUL byte")
+        o.path = NULL if path is None else <const char *>raw_path
+        o.dim = dim
+        o.max_entries = max_entries
+        o.max_bytes = max_bytes
+        o.storage = STORAGES.index(storage)
+        o.policy = POLICIES.index(policy)
+        o.fingerprint = raw_print
+        memset(why, 0, sizeof(why))
+        cdef int rc
+        with nogil:
+            rc = sc_open(&o, &self.c, why, sizeof(why))
+        self.clock = clock
+        self.dim = dim
+        if rc != SC_OK:
+            raise_for(rc, (<bytes>why).decode("utf-8", "replace"))
+
+    def __dealloc__(self):
+        if self.c != NULL:
+            sc_close(self.c)
+
+    def close(self):
+        """Closes the cache; calls under way in other threads end first. Closing twice is fine."""
+        self.closed = True
+        self.leave(0)
+
+    cdef void enter(self) except *:
+        if self.closed:
+            raise SemcoreError("the cache is closed")
+        self.busy += 1
+
+    cdef void leave(self, int calls) noexcept:
+        self.busy -= calls
+        if self.closed and self.busy == 0 and self.c != NULL:
+            sc_close(self.c)
+            self.c = NULL
+
+    cdef int64_t now(self) except? -1:
+        if self.clock is None:
+            return sc_now()
+        return <int64_t>(<double>self.clock() * 1e6)
+
+    cdef sc_part part(self, object namespace, object context) except *:
+        cdef Bytes ns
+        cdef bytes packed
+        cdef object keep
+        if namespace is None:
+            raise TypeError("namespace: expected str or bytes, got None")
+        keep = view_text(namespace, &ns, "namespace")
+        if context is None:
+            return sc_partition(self.c, ns.at, ns.size, b"", 0)
+        packed = pack_context(context)
+        return sc_partition(self.c, ns.at, ns.size, <const char *>packed, PyBytes_GET_SIZE(packed))
+
+    # ---- vectors ----
+
+    cdef cnp.ndarray vector(self, object v):
+        cdef cnp.ndarray a
+        if self.dim == 0:
+            raise ValueError("vector: this cache is exact-only (made without an embedder or dim)")
+        if not isinstance(v, np.ndarray) or (<cnp.ndarray>v).descr.type_num != cnp.NPY_FLOAT32 \
+                or not cnp.PyArray_IS_C_CONTIGUOUS(v):
+            v = to_float32(v)
+        a = v
+        if cnp.PyArray_NDIM(a) != 1 or cnp.PyArray_SIZE(a) != self.dim:
+            raise ValueError(f"vector: expected shape ({self.dim},), got {np.shape(v)}")
+        if not sc_vector_valid(<const float *>cnp.PyArray_DATA(a), self.dim):
+            raise ValueError("vector: expected finite numbers that are not all zero")
+        return a
+
+    # ---- lookups ----
+
+    # The value, or MOVED when the entry changed meanwhile or was damaged: the caller looks again.
+    cdef object read(self, sc_ref *ref):
+        cdef char small[4096]
+        cdef char *at = small
+        if ref.value_kind == VALUE_BYTES:
+            raw = PyBytes_FromStringAndSize(NULL, ref.value_len)
+            return raw if sc_read_value(self.c, ref, PyBytes_AS_STRING(raw)) == SC_OK else MOVED
+        if ref.value_len > sizeof(small):
+            at = <char *>malloc(ref.value_len)
+            if at == NULL:
+                raise MemoryError(f"cannot allocate {ref.value_len} bytes for a value")
+        try:
+            return unpack(at, ref.value_len, ref.value_kind) if sc_read_value(self.c, ref, at) == SC_OK else MOVED
+        finally:
+            if at != small:
+                free(at)
+
+    cdef object text_of(self, sc_ref *ref):
+        cdef bytes raw
+        if ref.text_len == 0:
+            return None
+        raw = PyBytes_FromStringAndSize(NULL, ref.text_len)
+        if sc_read_text(self.c, ref, PyBytes_AS_STRING(raw)) != SC_OK:
+            return None
+        return raw if ref.text_kind == SC_TEXT_BYTES else raw.decode("utf-8", "surrogatepass")
+
+    cdef Hit hit(self, sc_ref *ref, object value, int layer, double threshold, int64_t now, object text):
+        cdef Hit h = Hit.__new__(Hit)
+        h.value = value
+        h.layer = "exact" if layer == SC_LAYER_EXACT else "semantic"
+        h.similarity = ref.similarity
+        h.threshold = threshold
+        h.age = (now - ref.created) / 1e6
+        h.id = sc_id(ref)
+        h.text = text
+        h._saving = ref.saving
+        return h
+
+    def get_exact(self, text, namespace, context, double threshold, bint record):
+        """The entry of exactly this text, or None. Counts a hit when `record`, a miss never."""
+        cdef Bytes t
+        cdef sc_ref ref
+        cdef int tries
+        self.enter()
+        try:
+            keep = view_text(text, &t, "text")
+            part = self.part(namespace, context)
+            now = self.now()
+            for tries in range(RETRIES):
+                if sc_find(self.c, part, t.at, t.size, t.kind, now, &ref) != SC_OK:
+                    return None
+                value = self.read(&ref)
+                if value is not MOVED:
+                    if record:
+                        sc_hit(self.c, &ref, SC_LAYER_EXACT, now)
+                    return self.hit(&ref, value, SC_LAYER_EXACT, threshold, now, text)
+            return None
+        finally:
+            self.leave(1)
+
+    cdef int search(self, sc_part part, cnp.ndarray a, float floor, uint32_t top, int64_t now, sc_ref *out,
+                    uint32_t *n) except -1:
+        cdef const float *q = <const float *>cnp.PyArray_DATA(a)
+        if sc_work(self.c, part) < RELEASE_ABOVE:
+            return sc_search(self.c, part, q, floor, top, now, out, n)
+        with nogil:
+            sc_search(self.c, part, q, floor, top, now, out, n)
+        return 0
+
+    def get_semantic(self, vector, namespace, context, double threshold):
+        """The best entry at or above the threshold, or None. Counts the hit or the miss."""
+        cdef sc_ref ref
+        cdef uint32_t n = 0
+        cdef int tries
+        self.enter()
+        try:
+            a = self.vector(vector)
+            part = self.part(namespace, context)
+            now = self.now()
+            for tries in range(RETRIES):
+                self.search(part, a, floor_of(threshold), 1, now, &ref, &n)
+                if n == 0:
+                    break
+                value = self.read(&ref)
+                if value is not MOVED:
+                    sc_hit(self.c, &ref, SC_LAYER_SEMANTIC, now)
+                    return self.hit(&ref, value, SC_LAYER_SEMANTIC, threshold, now, self.text_of(&ref))
+            sc_miss(self.c)
+            return None
+        finally:
+            self.leave(1)
+
+    def nearest(self, vector, namespace, context, double floor, uint32_t top):
+        """Up to `top` live entries of the partition with similarity >= floor, best first."""
+        cdef sc_ref refs[SC_MAX_TOP]
+        cdef uint32_t i, n = 0
+        if top < 1 or top > SC_MAX_TOP:
+            raise ValueError(f"top: expected 1 to {SC_MAX_TOP}, got {top}")
+        self.enter()
+        try:
+            a = self.vector(vector)
+            part = self.part(namespace, context)
+            now = self.now()
+            self.search(part, a, floor_of(floor), top, now, refs, &n)
+            return [Candidate(sc_id(&refs[i]), refs[i].similarity, self.text_of(&refs[i]),
+                              (now - refs[i].created) / 1e6) for i in range(n)]
+        finally:
+            self.leave(1)
+
+    def miss(self):
+        """Counts a lookup that found nothing."""
+        self.enter()
+        sc_miss(self.c)
+        self.leave(1)
+
+    def at(self, uint64_t id):
+        """The live entry of an id as an (unrecorded) hit, or None."""
+        cdef sc_ref ref
+        self.enter()
+        try:
+            now = self.now()
+            if sc_at(self.c, id, now, &ref) != SC_OK:
+                return None
+            value = self.read(&ref)
+            if value is MOVED:
+                return None
+            return self.hit(&ref, value, SC_LAYER_EXACT, 1.0, now, self.text_of(&ref))
+        finally:
+            self.leave(1)
+
+    def vector_at(self, uint64_t id):
+        """The stored vector of an id as float32 of unit length, or None."""
+        cdef sc_ref ref
+        self.enter()
+        try:
+            if self.dim == 0 or sc_at(self.c, id, self.now(), &ref) != SC_OK:
+                return None
+            out = np.empty(self.dim, dtype=np.float32)
+            if sc_read_vector(self.c, &ref, <float *>cnp.PyArray_DATA(out)) != SC_OK:
+                return None
+            return out / np.linalg.norm(out)
+        finally:
+            self.leave(1)
+
+    def ids(self):
+        """The ids of the live entries."""
+        cdef sc_ref ref
+        cdef uint32_t slot = 0
+        out = []
+        self.enter()
+        try:
+            now = self.now()
+            slot = sc_next_live(self.c, 0, now, &ref)
+            while slot != SC_NIL:
+                out.append(sc_id(&ref))
+                slot = sc_next_live(self.c, slot + 1, now, &ref)
+            return out
+        finally:
+            self.leave(1)
+
+    # ---- writers ----
+
+    def put(self, text, value, namespace, context, vector, double ttl, bint sliding, tags, bint keep_text,
+            tokens, cost, latency_ms):
+        """Stores an entry and returns its id. ttl: seconds, 0 for none."""
+        cdef sc_put p
+        cdef Bytes t
+        cdef uint64_t hashes[SC_MAX_TAGS]
+        cdef uint64_t id = 0
+        cdef uint8_t kind
+        cdef bytes packed
+        cdef int rc
+        self.enter()
+        try:
+            keep = view_text(text, &t, "text")
+            p.part = self.part(namespace, context)
+            packed = pack_value(value, &kind)
+            a = None if vector is None else self.vector(vector)
+            p.text, p.text_len, p.text_kind = t.at, t.size, t.kind
+            p.value, p.value_len, p.value_kind = PyBytes_AS_STRING(packed), PyBytes_GET_SIZE(packed), kind
+            p.vector = NULL if a is None else <const float *>cnp.PyArray_DATA(a)
+            p.ntags = self.tags(p.part, tags, hashes)
+            p.tags = hashes
+            now = self.now()
+            p.expires = SC_FOREVER if ttl == 0 else now + <int64_t>(ttl * 1e6)
+            p.sliding_ms = <uint32_t>(ttl * 1e3) if sliding else 0
+            p.keep_text = keep_text
+            p.saving.tokens, p.saving.cost, p.saving.latency_ms = tokens, cost, latency_ms
+            rc = sc_put_entry(self.c, &p, now, &id)
+            if rc != SC_OK:
+                raise_for(rc, f"value: {p.value_len} bytes (text {p.text_len}) can never fit into this cache")
+            return id
+        finally:
+            self.leave(1)
+
+    cdef int tags(self, sc_part part, object names, uint64_t *out) except -1:
+        cdef Bytes t
+        cdef int n = 0
+        for name in dict.fromkeys(names):
+            if n == SC_MAX_TAGS:
+                raise ValueError(f"tags: expected at most {SC_MAX_TAGS}")
+            keep = view_text(name, &t, "tags")
+            out[n] = sc_tag(self.c, part, t.at, t.size)
+            n += 1
+        return n
+
+    def delete(self, uint64_t id):
+        """Removes an entry by id; False when it is not there."""
+        self.enter()
+        rc = sc_delete(self.c, id)
+        self.leave(1)
+        return rc == SC_OK
+
+    def delete_text(self, text, namespace, context):
+        """Removes the entry of exactly this text; False when it is not there."""
+        cdef Bytes t
+        self.enter()
+        try:
+            keep = view_text(text, &t, "text")
+            return sc_delete_text(self.c, self.part(namespace, context), t.at, t.size, t.kind) == SC_OK
+        finally:
+            self.leave(1)
+
+    def invalidate(self, tag, namespace):
+        """Removes every entry of the namespace that carries the tag; returns how many."""
+        cdef Bytes t
+        cdef uint64_t hashed, n
+        self.enter()
+        try:
+            keep = view_text(tag, &t, "tag")
+            hashed = sc_tag(self.c, self.part(namespace, None), t.at, t.size)
+            with nogil:
+                n = sc_invalidate(self.c, hashed)
+            return n
+        finally:
+            self.leave(1)
+
+    def clear(self, namespace):
+        """Removes everything, or everything of one namespace; returns how many entries."""
+        cdef sc_part part
+        cdef uint64_t n
+        self.enter()
+        try:
+            if namespace is None:
+                with nogil:
+                    n = sc_clear(self.c, NULL)
+            else:
+                part = self.part(namespace, None)
+                with nogil:
+                    n = sc_clear(self.c, &part)
+            return n
+        finally:
+            self.leave(1)
+
+    def expire(self):
+        """Removes what is past its time; returns how many entries."""
+        self.enter()
+        try:
+            return sc_expire(self.c, self.now())
+        finally:
+            self.leave(1)
+
+    # ---- inspection ----
+
+    def flush(self):
+        """Writes a file-backed cache to disk (msync)."""
+        cdef int rc
+        self.enter()
+        try:
+            with nogil:
+                rc = sc_flush(self.c)
+            if rc != SC_OK:
+                raise_for(rc, "flush failed")
+        finally:
+            self.leave(1)
+
+    def stats(self):
+        """The engine's counters and sizes as a dict."""
+        cdef sc_stats s
+        self.enter()
+        sc_stats_get(self.c, &s)
+        self.leave(1)
+        return s
+
+    def validate(self):
+        """None, or the first invariant that does not hold. Slow: for tests and after a suspicion."""
+        self.enter()
+        try:
+            why = sc_validate(self.c)
+            return None if why == NULL else (<bytes>why).decode()
+        finally:
+            self.leave(1)
+
+
+cdef float floor_of(double threshold) noexcept:
+    """The least float that is not below the threshold: similarities are floats."""
+    cdef float f = <float>threshold
+    return f if f >= threshold else <float>np.nextafter(np.float32(f), np.float32(2))
+
+
+cdef cnp.ndarray to_float32(object v):
+    try:
+        a = np.asarray(v)
+        if a.dtype.kind not in "fiu":
+            raise TypeError(f"dtype {a.dtype}")
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(a, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"vector: expected real numbers, got {error}") from error
+
+
+cdef int raise_for(int rc, str why) except -1:
+    if rc == SC_ETOOBIG:
+        raise CapacityError(why)
+    if rc == SC_EARG:
+        raise ConfigError(why)
+    if rc == SC_ENOMEM:
+        raise MemoryError(why or "out of memory")
+    if rc == SC_EUNSUPPORTED:
+        raise ConfigError(why)
+    if rc == SC_EIO:
+        raise OSError(why)
+    raise RegionError(why or f"the region is damaged (code {rc})")
+
+
+def peek(path):
+    """Geometry and embedder fingerprint of a cache file, without opening it."""
+    cdef sc_options o
+    cdef char why[512]
+    cdef char fingerprint[SC_FINGERPRINT]
+    cdef bytes raw = os.fsencode(path)
+    memset(why, 0, sizeof(why))
+    cdef int rc = sc_peek(raw, &o, fingerprint, why, sizeof(why))
+    if rc != SC_OK:
+        raise_for(rc, (<bytes>why).decode("utf-8", "replace"))
+    return {"dim": o.dim, "max_entries": o.max_entries, "max_bytes": o.max_bytes,
+            "storage": STORAGES[o.storage], "fingerprint": (<bytes>fingerprint).decode("utf-8", "replace")}
+
+
+def xxh3_128(bytes data, bytes secret, uint64_t seed):
+    """XXH3-128 with a 192-byte secret, as an int. For tests: the engine's own secret never leaves it."""
+    cdef uint64_t out[2]
+    if len(secret) != SC_SECRET:
+        raise ValueError(f"secret: expected {SC_SECRET} bytes, got {len(secret)}")
+    sc_xxh3_128(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), <const uint8_t *>PyBytes_AS_STRING(secret),
+                seed, out)
+    return (int(out[1]) << 64) | out[0]
+
+
+def isa():
+    """The instruction set whose kernels are in use."""
+    return (<bytes>sc_isa_name()).decode()
+
+
+def isas():
+    """The instruction sets this machine has kernels for, best first."""
+    return (<bytes>sc_isa_list()).decode().split()
+
+
+def set_isa(name):
+    """Forces the kernels of an instruction set (None: the best). For tests."""
+    cdef bytes raw = b"" if name is None else name.encode()
+    if sc_isa_select(NULL if name is None else <const char *>raw) != SC_OK:
+        raise ConfigError(f"SEMCORE_ISA: this machine has {isas()}, not {name!r}")
+
+
+set_isa(os.environ.get("SEMCORE_ISA") or None)

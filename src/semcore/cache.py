@@ -1,0 +1,409 @@
+"""Cache: meaning on top of the engine. Thresholds, time to live, embedding and single flight."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from semcore import _args, _engine
+from semcore._args import check_saving, check_tags, check_threshold, check_ttl
+from semcore.embed import Embedder, EmbedFunction, Vector, resolve
+from semcore.errors import CapacityError
+from semcore.flight import Ask, Flights, cosine
+from semcore.hit import Explanation, Hit, Lookup, Stats, reason
+
+Text = str | bytes
+T = TypeVar("T")
+UNSET: Any = object()
+
+
+class Cache:
+    """A semantic cache: answers of language models by what was asked.
+
+    Args:
+        path: a file, kept and shared by processes; None for private memory.
+        embed: "default" (the `wordllama` extra), a callable text -> vector, or None: bring vectors.
+        dim: length of the vectors when `embed` is None; None or 0 for exact lookups only.
+        max_entries: most entries at any moment. None: 200,000, or as many as leave half of
+            `max_bytes` to values; for an existing file, what it was made with.
+        max_bytes: size of the whole region, indexes included: an int or text like "64 MiB".
+        policy: who is evicted: "value" (decayed hits x saving / bytes), "lru" or "lfu" (decayed).
+        threshold: least cosine similarity of a semantic hit, in [-1, 1].
+        ttl: seconds that an entry lives after its put; None for ever. `put` may override it.
+        sliding: every hit starts the ttl anew.
+        storage: how vectors are kept: "f16", "f32" or "i8".
+        store_text: keep the prompts' texts (shown in lookups); False keeps only their hashes.
+        clock: seconds since the Unix epoch, for tests and simulations.
+
+    Raises:
+        ConfigError: a setting is impossible on this machine or an extra is missing.
+        RegionError: the file is not ours, damaged, or of another geometry or embedder.
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        embed: str | EmbedFunction | None = "default",
+        dim: int | None = None,
+        max_entries: int | None = None,
+        max_bytes: int | str | None = None,
+        policy: Literal["value", "lru", "lfu"] = "value",
+        threshold: float = 0.90,
+        ttl: float | None = None,
+        sliding: bool = False,
+        storage: Literal["f16", "f32", "i8"] = "f16",
+        store_text: bool = True,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.threshold = check_threshold(threshold)
+        self._ttl = check_ttl(ttl)
+        self._sliding = bool(sliding)
+        self._store_text = bool(store_text)
+        self._embed = resolve(embed)
+        self._flights = Flights()
+        self._refused = 0
+        self._engine = _engine.Engine(
+            path,
+            _args.resolve_dim(dim, self._embed),
+            _args.check_entries(max_entries),
+            _args.resolve_bytes(path, max_bytes),
+            _args.check_choice("storage", storage, ("f16", "f32", "i8")),
+            _args.check_choice("policy", policy, ("value", "lru", "lfu")),
+            self._embed.fingerprint if self._embed else "vectors",
+            _args.check_clock(clock),
+        )
+
+    # ---- lookups ----
+
+    def get(
+        self,
+        text: Text,
+        *,
+        namespace: Text = "",
+        context: object = None,
+        vector: Any = None,
+        threshold: float | None = None,
+    ) -> Hit | None:
+        """The stored answer of this text or of one that means the same; None on a miss.
+
+        Args:
+            text: the prompt; `str` is compared exactly and by meaning, `bytes` exactly only.
+            namespace: the tenant; nothing crosses it.
+            context: what must be equal for an answer to be reusable (model, system prompt, ...):
+                None, str, bytes, or anything msgpack can hold.
+            vector: the text's vector, when the caller has it; shape (dim,), converted to float32.
+            threshold: least similarity for this call; not below the cache's own.
+
+        Raises:
+            EmbeddingError: the embedder failed. ValueError, TypeError: a bad argument.
+        """
+        floor = self._floor(threshold)
+        hit = self._engine.get_exact(text, namespace, context, floor, True)
+        if hit is not None:
+            return hit
+        return self._by_meaning(namespace, context, self._vector(text, vector), floor)
+
+    def lookup(
+        self,
+        text: Text,
+        *,
+        namespace: Text = "",
+        context: object = None,
+        vector: Any = None,
+        threshold: float | None = None,
+        nearest: int = 12,
+    ) -> Lookup:
+        """`get` with reasons: also the `nearest` (1 to 64) entries of the partition, and why not.
+
+        Slower than `get`: without a threshold to prune by, every row is a candidate.
+        """
+        floor = self._floor(threshold)
+        vector = self._vector(text, vector)
+        hit = self._find(text, namespace, context, vector, floor)
+        if vector is None:
+            return Lookup(hit, [], "exact hit" if hit else "not stored, and no vector to compare by")
+        candidates = self._engine.nearest(vector, namespace, context, -1.0, nearest)
+        return Lookup(hit, candidates, reason(hit, candidates, floor))
+
+    def get_many(
+        self,
+        texts: Sequence[Text],
+        *,
+        namespace: Text = "",
+        context: object = None,
+        threshold: float | None = None,
+    ) -> list[Hit | None]:
+        """`get` for several texts of one partition; those that need it are embedded in one batch."""
+        floor = self._floor(threshold)
+        hits = [self._engine.get_exact(text, namespace, context, floor, True) for text in texts]
+        missing = [i for i, hit in enumerate(hits) if hit is None]
+        for i, vector in zip(missing, self._vectors([texts[i] for i in missing]), strict=True):
+            hits[i] = self._by_meaning(namespace, context, vector, floor)
+        return hits
+
+    def explain(self, a: str, b: str) -> Explanation:
+        """Would the answer to `a` serve `b`, and why?"""
+        if a == b:
+            return Explanation(1.0, self.threshold, True, "same text: an exact hit")
+        x, y = self._vector(a, None), self._vector(b, None)
+        if x is None or y is None:
+            return Explanation(None, self.threshold, False, "other texts, and no vectors to compare: a miss")
+        similarity = cosine(x, y)
+        verdict = "at or above it: a semantic hit" if similarity >= self.threshold else "below it: a miss"
+        words = f"similarity {similarity:.4f}, threshold {self.threshold:.4f}, {verdict}"
+        return Explanation(similarity, self.threshold, False, words)
+
+    # ---- writers ----
+
+    def put(
+        self,
+        text: Text,
+        value: Any,
+        *,
+        namespace: Text = "",
+        context: object = None,
+        vector: Any = None,
+        ttl: float | None = UNSET,
+        tags: Iterable[Text] = (),
+        tokens: int = 0,
+        cost: float = 0.0,
+        latency_ms: float = 0.0,
+    ) -> int:
+        """Stores an answer and returns the entry's id. The same text again replaces it.
+
+        Args:
+            text, namespace, context, vector: as for `get`.
+            value: `str` and `bytes` are kept as they are, anything else as msgpack.
+            ttl: seconds to live, None for ever; the cache's own when not given.
+            tags: names by which `invalidate` finds the entry; at most 64.
+            tokens, cost, latency_ms: what a hit will spare; they feed the ledger and the "value" policy.
+
+        Raises:
+            CapacityError: the value can never fit. EmbeddingError: the embedder failed.
+            ValueError, TypeError: a bad argument. Nothing is changed then.
+        """
+        return self._store(
+            text,
+            value,
+            self._vector(text, vector),
+            namespace=namespace,
+            context=context,
+            ttl=ttl,
+            tags=tags,
+            tokens=tokens,
+            cost=cost,
+            latency_ms=latency_ms,
+        )
+
+    def put_many(self, items: Iterable[tuple[Text, Any]], **options: Any) -> list[int]:
+        """`put` for several (text, value) pairs with the same options; texts are embedded in one batch."""
+        pairs = list(items)
+        vectors = self._vectors([text for text, _ in pairs])
+        return [
+            self._store(text, value, vector, **options)
+            for (text, value), vector in zip(pairs, vectors, strict=True)
+        ]
+
+    def get_or_compute(
+        self,
+        text: Text,
+        compute: Callable[[Any], T],
+        *,
+        namespace: Text = "",
+        context: object = None,
+        vector: Any = None,
+        threshold: float | None = None,
+        **put_options: Any,
+    ) -> T:
+        """The stored answer, or `compute(text)`, stored.
+
+        Of callers whose texts mean the same, one computes and the others wait for its answer. If it
+        raises, they see the same error; an error is never cached. The latency that `compute` took
+        is what later hits spare, unless `latency_ms` is given. A value that can never fit is
+        returned all the same and counted in `stats().refused`.
+        """
+        floor = self._floor(threshold)
+        hit = self._engine.get_exact(text, namespace, context, floor, True)
+        if hit is not None:
+            return hit.value  # type: ignore[no-any-return]
+        ask = Ask(text, self._vector(text, vector), floor, namespace, context, put_options)
+        return self._flights.run(self, ask, compute)
+
+    async def aget_or_compute(
+        self,
+        text: Text,
+        compute: Callable[[Any], Awaitable[T]],
+        *,
+        namespace: Text = "",
+        context: object = None,
+        vector: Any = None,
+        threshold: float | None = None,
+        **put_options: Any,
+    ) -> T:
+        """The async twin of `get_or_compute`: `compute(text)` is awaited; both share their flights."""
+        floor = self._floor(threshold)
+        hit = self._engine.get_exact(text, namespace, context, floor, True)
+        if hit is not None:
+            return hit.value  # type: ignore[no-any-return]
+        ask = Ask(text, self._vector(text, vector), floor, namespace, context, put_options)
+        return await self._flights.arun(self, ask, compute)
+
+    def find(self, ask: Ask) -> Hit | None:
+        """`get` for a question whose vector is already known."""
+        return self._find(ask.text, ask.namespace, ask.context, ask.vector, ask.floor)
+
+    def landed(self, ask: Ask) -> Hit | None:
+        """The entry of exactly this question's text, uncounted."""
+        return self._engine.get_exact(ask.text, ask.namespace, ask.context, ask.floor, False)
+
+    def keep(self, ask: Ask, answer: Any, latency_ms: float) -> None:
+        """Stores the answer of a computation; one that can never fit is only counted."""
+        options = {"latency_ms": latency_ms} | ask.options
+        try:
+            self._store(ask.text, answer, ask.vector, namespace=ask.namespace, context=ask.context, **options)
+        except CapacityError:
+            self._refused += 1
+
+    # ---- removal ----
+
+    def delete(
+        self, text: Text | None = None, *, id: int | None = None, namespace: Text = "", context: object = None
+    ) -> bool:
+        """Removes the entry of exactly this text, or of an id; False when there is none."""
+        if (text is None) == (id is None):
+            raise ValueError("delete: expected either a text or id=")
+        if id is not None:
+            return self._engine.delete(id)
+        return self._engine.delete_text(text, namespace, context)
+
+    def invalidate(self, tag: Text, *, namespace: Text = "") -> int:
+        """Removes every entry of the namespace that was put with this tag; returns how many.
+
+        Costs what it removes.
+        """
+        return self._engine.invalidate(tag, namespace)
+
+    def clear(self, namespace: Text | None = None) -> int:
+        """Removes everything, or everything of one namespace; returns how many entries."""
+        return self._engine.clear(namespace)
+
+    def expire(self) -> int:
+        """Removes what is past its time (which no lookup serves anyway); returns how many entries."""
+        return self._engine.expire()
+
+    # ---- inspection ----
+
+    def stats(self) -> Stats:
+        """Sizes, counters, and the ledger of what hits spared."""
+        return Stats.of(self._engine.stats(), self._refused)
+
+    def validate(self) -> str | None:
+        """None, or the first invariant of the region that does not hold. Slow; for tests and doubts."""
+        return self._engine.validate()
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """The embedder in use, with its `dim` and `fingerprint`; None with bare vectors."""
+        return self._embed
+
+    def __len__(self) -> int:
+        self._engine.expire()
+        return int(self._engine.stats()["entries"])
+
+    def __contains__(self, text: object) -> bool:
+        """Is there an entry of exactly this text in the default namespace, without a context?"""
+        if not isinstance(text, (str, bytes)):
+            return False
+        return self._engine.get_exact(text, "", None, 1.0, False) is not None
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._engine.ids())
+
+    def __getitem__(self, id: int) -> Hit:
+        """The entry of an id, without counting a hit. Raises KeyError."""
+        hit = self._engine.at(id)
+        if hit is None:
+            raise KeyError(id)
+        return hit
+
+    def __delitem__(self, id: int) -> None:
+        if not self._engine.delete(id):
+            raise KeyError(id)
+
+    def flush(self) -> None:
+        """Writes a file-backed cache to disk."""
+        self._engine.flush()
+
+    def close(self) -> None:
+        """Closes the cache; every later call raises SemcoreError. Closing twice is fine."""
+        self._engine.close()
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- within ----
+
+    def _floor(self, threshold: float | None) -> float:
+        """The threshold of a call, which may be raised only."""
+        if threshold is None:
+            return self.threshold
+        if check_threshold(threshold) < self.threshold:
+            raise ValueError(
+                f"threshold: {threshold} is below the cache's own {self.threshold}; a call may only raise it"
+            )
+        return threshold
+
+    def _find(self, text: Text, namespace: Text, context: object, vector: Any, floor: float) -> Hit | None:
+        hit = self._engine.get_exact(text, namespace, context, floor, True)
+        return hit or self._by_meaning(namespace, context, vector, floor)
+
+    def _by_meaning(self, namespace: Text, context: object, vector: Any, floor: float) -> Hit | None:
+        if vector is None:
+            self._engine.miss()
+            return None
+        return self._engine.get_semantic(vector, namespace, context, floor)
+
+    def _store(
+        self,
+        text: Text,
+        value: Any,
+        vector: Any,
+        *,
+        namespace: Text = "",
+        context: object = None,
+        ttl: float | None = UNSET,
+        tags: Iterable[Text] = (),
+        tokens: int = 0,
+        cost: float = 0.0,
+        latency_ms: float = 0.0,
+    ) -> int:
+        check_saving(tokens, cost, latency_ms)
+        seconds = self._ttl if ttl is UNSET else check_ttl(ttl)
+        return self._engine.put(
+            text, value, namespace, context, vector, seconds, self._sliding, check_tags(tags),
+            self._store_text, int(tokens), cost, latency_ms,
+        )  # fmt: skip
+
+    def _vector(self, text: Text, vector: Any) -> Any:
+        """The caller's vector, else the embedder's for a str; None: exact only."""
+        if vector is not None or self._embed is None or not isinstance(text, str):
+            return vector
+        return self._embed(text)
+
+    def _vectors(self, texts: Sequence[Text]) -> list[Vector | None]:
+        if self._embed is None:
+            return [None] * len(texts)
+        at = [i for i, text in enumerate(texts) if isinstance(text, str)]
+        out: list[Vector | None] = [None] * len(texts)
+        for i, vector in zip(at, self._embed.many([str(texts[i]) for i in at]), strict=True):
+            out[i] = vector
+        return out

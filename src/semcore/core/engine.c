@@ -1,0 +1,166 @@
+/* The engine: composes region, exact, partition, tags, semantic and eviction. Opening, locking,
+ * and the one way in and the one way out of the indexes. */
+#include "engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "eviction/policy.h"
+#include "eviction/wheel.h"
+#include "exact/xxh3.h"
+#include "region/partition.h"
+#include "region/platform.h"
+#include "tags/tags.h"
+
+int64_t sc_now(void) { return sc_os_now(); }
+
+void sc_engine_lock(sc_cache *c) {
+    if (sc_lock(&c->r) == SC_OWNER_DIED) sc_engine_recover(c);
+}
+
+void sc_engine_unlock(sc_cache *c) { sc_unlock(&c->r); }
+
+/* ---- life ---- */
+
+static int check_options(const sc_options *o, char *why, size_t n) {
+    if (o->dim > SC_MAX_DIM) snprintf(why, n, "dim: %u is over %d", o->dim, SC_MAX_DIM);
+    else if (o->storage > SC_I8) snprintf(why, n, "storage: %u is not a vector storage", o->storage);
+    else if (o->policy > SC_POLICY_LFU) snprintf(why, n, "policy: %u is not a policy", o->policy);
+    else if (o->max_entries > (1u << 30)) snprintf(why, n, "max_entries: %u is over 2^30", o->max_entries);
+    else if (o->fingerprint && strlen(o->fingerprint) >= SC_FINGERPRINT)
+        snprintf(why, n, "fingerprint: over %d bytes", SC_FINGERPRINT - 1);
+    else return SC_OK;
+    return SC_EARG;
+}
+
+/* Whoever opens a file alone checks it, and says that it is in use. */
+static int adopt(sc_cache *c) {
+    if (!c->r.file) return SC_OK;
+    int rc = SC_OK;
+    if (sc_os_alone(c->r.fd)) {
+        if (!c->r.created && !sc_region_derived_ok(&c->r)) rc = sc_engine_recover(c);
+        if (rc == SC_OK) sc_region_mark(&c->r, false);
+    }
+    sc_os_share(c->r.fd);
+    return rc;
+}
+
+int sc_open(const sc_options *o, sc_cache **out, char *why, size_t why_len) {
+    int rc = check_options(o, why, why_len);
+    if (rc != SC_OK) return rc;
+    sc_cache *c = calloc(1, sizeof *c);
+    if (!c) return SC_ENOMEM;
+    c->policy = (int)o->policy;
+    rc = sc_region_open(o, &c->r, why, why_len);
+    if (rc == SC_OK && (rc = adopt(c)) != SC_OK) {
+        snprintf(why, why_len, "%s: recovery failed", o->path);
+        sc_region_close(&c->r);
+    }
+    if (rc != SC_OK) free(c);
+    else *out = c;
+    return rc;
+}
+
+void sc_close(sc_cache *c) {
+    if (c->r.file && sc_os_alone(c->r.fd)) {
+        sc_region_mark(&c->r, true);
+        sc_os_share(c->r.fd); /* a forked relative may hold the same lock and go on */
+    }
+    sc_region_close(&c->r);
+    free(c);
+}
+
+int sc_flush(sc_cache *c) { return sc_region_flush(&c->r); }
+
+int sc_peek(const char *path, sc_options *o, char *fingerprint, char *why, size_t n) {
+    return sc_region_peek(path, o, fingerprint, why, n);
+}
+
+/* ---- keys ---- */
+
+/* XXH3-128 of two length-prefixed strings. Short ones, which is nearly all, are joined on the stack. */
+static sc_hash128 hash_pair(const sc_region *r, const void *a, uint64_t a_len, const void *b, uint64_t b_len) {
+    uint8_t small[512], *joined = small;
+    size_t total = 16 + (size_t)a_len + (size_t)b_len;
+    if (total > sizeof small && !(joined = malloc(total))) { /* hash the parts' hashes instead of failing */
+        sc_hash128 parts[2] = {sc_xxh3(a, a_len, r->h->secret, 0), sc_xxh3(b, b_len, r->h->secret, 0)};
+        return sc_xxh3(parts, sizeof parts, r->h->secret, 0);
+    }
+    memcpy(joined, &a_len, 8);
+    memcpy(joined + 8, &b_len, 8);
+    if (a_len) memcpy(joined + 16, a, a_len);
+    if (b_len) memcpy(joined + 16 + a_len, b, b_len);
+    sc_hash128 h = sc_xxh3(joined, total, r->h->secret, 0);
+    if (joined != small) free(joined);
+    return h;
+}
+
+sc_part sc_partition(const sc_cache *c, const void *ns, size_t ns_len, const void *ctx, size_t ctx_len) {
+    uint64_t tenant = hash_pair(&c->r, "namespace", 9, ns, ns_len).low;
+    return (sc_part){tenant, hash_pair(&c->r, ns, ns_len, ctx, ctx_len).low};
+}
+
+uint64_t sc_tag(const sc_cache *c, sc_part part, const void *name, size_t len) {
+    return hash_pair(&c->r, &part.ns, 8, name, len).low;
+}
+
+void sc_key(const sc_region *r, sc_part part, const void *text, size_t len, uint8_t kind, uint64_t key[2]) {
+    uint8_t head[sizeof part + 1];
+    memcpy(head, &part, sizeof part);
+    head[sizeof part] = kind;
+    sc_hash128 h = hash_pair(r, head, sizeof head, text, len);
+    key[0] = h.low;
+    key[1] = h.high;
+}
+
+/* ---- into and out of the indexes ---- */
+
+uint32_t sc_engine_find(const sc_region *r, const uint64_t key[2], sc_entry *out) {
+    for (int tries = 0; tries < 16; tries++) {
+        uint32_t moves = SC_LOAD_ACQ(r->exact.moves);
+        for (sc_probe p = sc_table_probe(&r->exact, sc_key_tag(key)); sc_probe_next(&r->exact, &p);) {
+            if (!sc_slot_ok(r, p.number) || !sc_entry_snapshot(r, p.number, out)) continue;
+            if (out->key[0] == key[0] && out->key[1] == key[1]) return p.number;
+        }
+        atomic_thread_fence(memory_order_acquire);
+        if ((moves & 1) == 0 && SC_LOAD(r->exact.moves) == moves) break;
+    }
+    return SC_NIL;
+}
+
+int sc_engine_index(sc_region *r, uint32_t slot, const uint64_t *tags) {
+    sc_entry *e = &r->entries[slot];
+    int rc = sc_table_insert(&r->exact, sc_key_tag(e->key), slot);
+    if (rc == SC_OK) rc = sc_part_link(r, slot);
+    if (rc != SC_OK) return rc;
+    sc_tags_link(r, slot, tags, e->ntags);
+    sc_wheel_link(r, slot);
+    SC_STORE(&r->ptags[slot], e->has_vector ? sc_part_tag(e->part) : 0);
+    SC_BUMP(&r->h->state.entries, 1);
+    return SC_OK;
+}
+
+void sc_engine_remove(sc_region *r, uint32_t slot) {
+    sc_entry *e = &r->entries[slot];
+    SC_STORE(&r->ptags[slot], 0);
+    sc_table_remove(&r->exact, sc_key_tag(e->key), slot);
+    sc_part_unlink(r, slot);
+    sc_tags_unlink(r, slot, e->ntags);
+    sc_wheel_unlink(r, slot);
+    sc_entry_free(r, slot);
+    sc_blocks_give(r, e->block);
+    sc_blocks_give(r, e->tag_block);
+    sc_slot_give(r, slot);
+    SC_BUMP(&r->h->state.entries, -1u);
+}
+
+void sc_engine_drop_damaged(sc_cache *c, uint32_t slot) {
+    sc_engine_lock(c);
+    if (sc_entry_live(&c->r, slot) && !sc_entry_whole(&c->r, slot)) {
+        /* What its record says of its place cannot be trusted: only recovery removes it safely. */
+        sc_entry_free(&c->r, slot);
+        SC_ADD(&c->r.h->ledger.damaged, 1);
+        sc_engine_recover(c);
+    }
+    sc_engine_unlock(c);
+}

@@ -1,0 +1,32 @@
+/* What the engine's own files share: the handle, and removing an entry from everything. */
+#ifndef SC_ENGINE_H
+#define SC_ENGINE_H
+
+#include "region/entry.h"
+#include "region/values.h"
+
+struct sc_cache {
+    sc_region r;
+    int policy;
+};
+
+static inline uint32_t sc_key_tag(const uint64_t key[2]) { return (uint32_t)key[0]; }
+
+void sc_key(const sc_region *r, sc_part part, const void *text, size_t len, uint8_t kind, uint64_t key[2]);
+
+/* Takes the lock, and recovers first when its last owner died holding it. */
+void sc_engine_lock(sc_cache *c);
+void sc_engine_unlock(sc_cache *c);
+
+/* The live slot of a key, or SC_NIL; lock-free. */
+uint32_t sc_engine_find(const sc_region *r, const uint64_t key[2], sc_entry *out);
+/* Under the lock: frees the slot, its blocks and its places in every index. */
+void sc_engine_remove(sc_region *r, uint32_t slot);
+/* Removes an entry whose checksum failed, if it still does. */
+void sc_engine_drop_damaged(sc_cache *c, uint32_t slot);
+/* Puts a committed or about to be committed entry into every index. */
+int sc_engine_index(sc_region *r, uint32_t slot, const uint64_t *tags);
+/* One pass over the entries: drops what is torn, rebuilds everything else. Under the lock. */
+int sc_engine_recover(sc_cache *c);
+
+#endif

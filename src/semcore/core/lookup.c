@@ -1,0 +1,146 @@
+/* Lock-free lookups: find, search, read, and what a hit or a miss leaves behind. */
+#include <math.h>
+
+#include "engine.h"
+#include "eviction/policy.h"
+#include "semantic/scan.h"
+
+#define RETRIES 16
+
+static void fill(sc_ref *out, const sc_entry *e, uint32_t slot, float similarity) {
+    *out = (sc_ref){.slot = slot, .seq = SC_LOAD(&e->seq), .text_len = e->text_len, .value_len = e->value_len,
+                    .text_kind = e->text_kind, .value_kind = e->value_kind, .similarity = similarity,
+                    .created = e->created, .expires = e->expires, .saving = e->saving};
+}
+
+bool sc_vector_valid(const float *v, size_t n) {
+    double s = 0; /* squares of floats cannot overflow a double */
+    for (size_t i = 0; i < n; i++) s += (double)v[i] * v[i];
+    return isfinite(s) && s > 0;
+}
+
+uint64_t sc_id(const sc_ref *ref) { return ((uint64_t)ref->seq << 32) | ref->slot; }
+
+static bool record_whole(const sc_region *r, const sc_entry *e) {
+    return !r->file || e->sum == sc_entry_sum(r, e);
+}
+
+int sc_find(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kind, int64_t now, sc_ref *out) {
+    uint64_t key[2];
+    sc_entry e;
+    sc_key(&c->r, part, text, len, kind, key);
+    uint32_t slot = sc_engine_find(&c->r, key, &e);
+    if (slot == SC_NIL) return SC_ENOTFOUND;
+    if (!record_whole(&c->r, &e)) {
+        sc_engine_drop_damaged(c, slot);
+        return SC_ENOTFOUND;
+    }
+    if (!sc_entry_alive(&e, now) || !sc_entry_same_part(&e, part)) return SC_ENOTFOUND;
+    fill(out, &e, slot, 1.0f);
+    return SC_OK;
+}
+
+int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
+              sc_ref *out, uint32_t *n) {
+    sc_top t;
+    *n = 0;
+    if (c->r.dim == 0 || top == 0 || top > SC_MAX_TOP) return SC_EARG;
+    for (int tries = 0; tries < RETRIES; tries++) {
+        t = (sc_top){.limit = top, .floor = floor, .damaged = SC_NIL};
+        sc_scan(&c->r, part, query, now, &t);
+        if (t.damaged == SC_NIL) break;
+        sc_engine_drop_damaged(c, t.damaged);
+    }
+    for (uint32_t i = 0; i < t.n; i++) {
+        sc_entry e;
+        if (!sc_entry_snapshot(&c->r, t.best[i].slot, &e) || SC_LOAD(&e.seq) != t.best[i].seq) continue;
+        fill(&out[(*n)++], &e, t.best[i].slot, t.best[i].similarity);
+    }
+    return SC_OK;
+}
+
+int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) {
+    uint32_t slot = (uint32_t)id;
+    sc_entry e;
+    if (!sc_slot_ok(&c->r, slot) || !sc_entry_snapshot(&c->r, slot, &e)) return SC_ENOTFOUND;
+    if (SC_LOAD(&e.seq) != (uint32_t)(id >> 32) || !sc_entry_alive(&e, now)) return SC_ENOTFOUND;
+    fill(out, &e, slot, 1.0f);
+    return SC_OK;
+}
+
+uint32_t sc_next_live(sc_cache *c, uint32_t from, int64_t now, sc_ref *out) {
+    sc_entry e;
+    for (uint32_t slot = from; slot < sc_slot_high(&c->r); slot++) {
+        if (!sc_entry_snapshot(&c->r, slot, &e) || !sc_entry_alive(&e, now)) continue;
+        fill(out, &e, slot, 1.0f);
+        return slot;
+    }
+    return SC_NIL;
+}
+
+/* ---- reading what was found ---- */
+
+static int settle(sc_cache *c, const sc_ref *ref, bool whole) {
+    if (!sc_entry_unmoved(&c->r, ref->slot, ref->seq)) return SC_EMOVED;
+    if (whole || !c->r.file) return whole ? SC_OK : SC_EREGION;
+    sc_engine_drop_damaged(c, ref->slot);
+    return SC_EDAMAGED;
+}
+
+static bool same(const sc_cache *c, const sc_ref *ref, sc_entry *e) {
+    return sc_slot_ok(&c->r, ref->slot) && sc_entry_snapshot(&c->r, ref->slot, e) && SC_LOAD(&e->seq) == ref->seq;
+}
+
+int sc_read_value(sc_cache *c, const sc_ref *ref, void *to) {
+    sc_entry e;
+    if (!same(c, ref, &e)) return SC_EMOVED;
+    bool whole = sc_chain_read(&c->r, e.block, 0, to, ref->value_len);
+    if (whole && c->r.file) whole = e.value_sum == sc_checksum(&c->r, to, ref->value_len);
+    return settle(c, ref, whole);
+}
+
+int sc_read_text(sc_cache *c, const sc_ref *ref, void *to) {
+    sc_entry e;
+    uint64_t tags[SC_MAX_TAGS];
+    if (!same(c, ref, &e) || e.ntags > SC_MAX_TAGS) return SC_EMOVED;
+    uint64_t at = e.value_len;
+    bool whole = sc_chain_read(&c->r, e.block, at, to, ref->text_len) &&
+                 sc_chain_read(&c->r, e.block, at + ref->text_len, tags, 8u * e.ntags);
+    if (whole && c->r.file) whole = e.text_sum == sc_text_sum(&c->r, to, ref->text_len, tags, e.ntags);
+    return settle(c, ref, whole);
+}
+
+int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to) {
+    sc_entry e;
+    if (!sc_slot_ok(&c->r, ref->slot) || !sc_entry_snapshot(&c->r, ref->slot, &e) || !e.has_vector)
+        return SC_ENOTFOUND;
+    sc_codes_load(&c->r, ref->slot, to);
+    return sc_entry_unmoved(&c->r, ref->slot, ref->seq) ? SC_OK : SC_EMOVED;
+}
+
+/* ---- what is left behind ---- */
+
+static void slide(sc_cache *c, const sc_ref *ref, int64_t now) {
+    sc_engine_lock(c);
+    sc_entry *e = &c->r.entries[ref->slot];
+    if (SC_LOAD(&e->seq) == ref->seq) e->expires = now + (int64_t)e->sliding_ms * 1000;
+    sc_engine_unlock(c);
+}
+
+SC_RACY_READ static uint32_t sliding_of(const sc_cache *c, uint32_t slot) { return c->r.entries[slot].sliding_ms; }
+SC_RACY_READ static uint64_t key_of(const sc_cache *c, uint32_t slot) { return c->r.entries[slot].key[1]; }
+
+void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now) {
+    sc_ledger *l = &c->r.h->ledger;
+    sc_hot_hit(&c->r, ref->slot);
+    if (c->policy == SC_POLICY_VALUE) sc_sketch_count(&c->r, key_of(c, ref->slot));
+    SC_ADD(layer == SC_LAYER_EXACT ? &l->hits_exact : &l->hits_semantic, 1);
+    if (ref->saving.tokens) SC_ADD(&l->tokens, ref->saving.tokens);
+    if (ref->saving.cost > 0) SC_ADD(&l->cost_nano, (uint64_t)((double)ref->saving.cost * 1e9 + 0.5));
+    if (ref->saving.latency_ms > 0) SC_ADD(&l->latency_us, (uint64_t)(ref->saving.latency_ms * 1e3));
+    if (ref->expires != SC_FOREVER && sliding_of(c, ref->slot)) slide(c, ref, now);
+}
+
+void sc_miss(sc_cache *c) { SC_ADD(&c->r.h->ledger.misses, 1); }
+
+uint64_t sc_work(const sc_cache *c, sc_part part) { return sc_scan_bytes(&c->r, part); }

@@ -1,0 +1,111 @@
+/* Recovery: the committed entries that are whole stay; everything else (tables, lists, codes, free
+ * lists) is made anew from them. Three passes over the slots, each in order; starting over is safe. */
+#include <stdlib.h>
+
+#include "engine.h"
+#include "region/partition.h"
+#include "semantic/codes.h"
+#include "tags/tags.h"
+
+typedef struct owners { uint8_t *bits; uint32_t high; } owners; /* blocks that entries hold */
+
+static bool held(const owners *o, uint32_t b) { return o->bits[b / 8] >> (b % 8) & 1; }
+
+static void hold(owners *o, uint32_t b) {
+    o->bits[b / 8] |= (uint8_t)(1 << (b % 8));
+    if (b >= o->high) o->high = b + 1;
+}
+
+/* Claims an entry's chain and ends it; false if it is broken, or shares a block with another. */
+static bool claim(const sc_region *r, owners *o, const sc_entry *e) {
+    uint32_t n = sc_blocks_for(sc_payload_bytes(e)), block = e->block, last = SC_NIL;
+    for (uint32_t i = 0; i < n; i++) {
+        if (block >= r->nblocks || held(o, block)) return false;
+        hold(o, block);
+        last = block;
+        block = SC_LOAD(&r->chain[block]);
+    }
+    if (last != SC_NIL) SC_STORE(&r->chain[last], SC_NIL);
+    return true;
+}
+
+/* A crash between a new entry and the removal of the one it replaces leaves both: the newer stays. */
+static bool newest(sc_region *r, uint32_t slot) {
+    sc_entry other;
+    const sc_entry *e = &r->entries[slot];
+    uint32_t rival = sc_engine_find(r, e->key, &other);
+    if (rival == SC_NIL) {
+        sc_table_insert(&r->exact, sc_key_tag(e->key), slot);
+        return true;
+    }
+    if (other.created > e->created) return false;
+    sc_table_replace(&r->exact, sc_key_tag(e->key), rival, slot);
+    sc_entry_free(r, rival);
+    return true;
+}
+
+static void drop_torn(sc_region *r) {
+    sc_table_wipe(&r->exact);
+    for (uint32_t slot = 0; slot < r->max_entries; slot++) {
+        uint32_t state = sc_entry_seq(r, slot) & SC_STATE;
+        if (state == SC_FREE) continue;
+        bool whole = state == SC_LIVE && sc_entry_whole(r, slot);
+        if (state == SC_LIVE && !whole) SC_ADD(&r->h->ledger.damaged, 1);
+        if (!whole || !newest(r, slot)) sc_entry_free(r, slot);
+    }
+}
+
+static void claim_blocks(sc_region *r, owners *o) {
+    for (uint32_t slot = 0; slot < r->max_entries; slot++)
+        if (sc_entry_live(r, slot) && !claim(r, o, &r->entries[slot])) {
+            SC_ADD(&r->h->ledger.damaged, 1);
+            sc_entry_free(r, slot);
+        }
+}
+
+static void free_the_rest(sc_region *r, const owners *o) {
+    sc_state *s = &r->h->state;
+    uint32_t high = 0;
+    SC_STORE(&s->block_high, o->high);
+    SC_STORE(&s->free_blocks, r->nblocks - o->high);
+    for (uint32_t b = o->high; b-- > 0;) {
+        if (held(o, b)) continue;
+        SC_STORE(&r->chain[b], SC_NIL);
+        sc_blocks_give(r, b);
+    }
+    for (uint32_t slot = 0; slot < r->max_entries; slot++)
+        if (sc_entry_live(r, slot)) high = slot + 1;
+    SC_STORE_REL(&s->slot_high, high);
+    for (uint32_t slot = high; slot-- > 0;) {
+        if (sc_entry_live(r, slot)) continue;
+        SC_STORE(&r->ptags[slot], 0);
+        sc_slot_give(r, slot);
+    }
+}
+
+static int index_again(sc_region *r, uint32_t slot) {
+    sc_entry *e = &r->entries[slot];
+    uint64_t tags[SC_MAX_TAGS];
+    uint32_t blocks = sc_tag_blocks(e->ntags);
+    if (SC_LOAD(&r->h->state.free_blocks) < blocks) return SC_ETOOBIG; /* only in a forged file */
+    if (!sc_chain_read(r, e->block, (uint64_t)e->value_len + e->text_len, tags, 8u * e->ntags)) return SC_EREGION;
+    e->tag_block = sc_blocks_take(r, blocks);
+    if (e->has_vector) sc_codes_build(r, slot);
+    return sc_engine_index(r, slot, tags);
+}
+
+int sc_engine_recover(sc_cache *c) {
+    sc_region *r = &c->r;
+    owners o = {calloc(r->nblocks / 8 + 1, 1), 0};
+    if (!o.bits) return SC_ENOMEM;
+    SC_STORE(r->exact.moves, 0);
+    SC_STORE(r->partitions.moves, 0);
+    drop_torn(r);
+    claim_blocks(r, &o);
+    sc_region_reset(r);
+    free_the_rest(r, &o);
+    free(o.bits);
+    for (uint32_t slot = 0; slot < r->max_entries; slot++)
+        if (sc_entry_live(r, slot) && index_again(r, slot) != SC_OK) sc_entry_free(r, slot);
+    return SC_OK;
+}

@@ -1,0 +1,90 @@
+/* Where each part of a region lies, as a function of its geometry alone. */
+#include <stdio.h>
+
+#include "region.h"
+
+#define PAGE 4096
+#define DEFAULT_ENTRIES 200000
+
+static size_t vector_bytes(const sc_options *o) {
+    size_t width[] = {2, 4, 0};
+    return sc_align((size_t)o->dim * width[o->storage], 8);
+}
+
+/* Sets the sizes that follow from the geometry in r, binds the parts to base and returns the
+ * offset behind the last part; base may be NULL to measure only. */
+static size_t place(sc_region *r, uint8_t *base) {
+    size_t at = PAGE, n = r->max_entries;
+    r->h = (sc_header *)base;
+    r->ntagheads = r->max_entries / 4 + 1;
+    r->sketch_lines = r->max_entries / 16 + 1;
+#define PART(field, type, bytes) \
+    do { r->field = (type)(base + at); at = sc_align(at + (bytes), 64); } while (0)
+    PART(hot, sc_a64 *, 8 * n);
+    PART(entries, sc_entry *, sizeof(sc_entry) * n);
+    r->exact.cap = r->partitions.cap = sc_table_capacity(r->max_entries);
+    PART(exact.cells, sc_a64 *, (size_t)8 * r->exact.cap);
+    PART(partitions.cells, sc_a64 *, (size_t)8 * r->partitions.cap);
+    PART(links, sc_links *, sizeof(sc_links) * n);
+    PART(ptags, sc_a32 *, 4 * n);
+    PART(sketch, sc_a8 *, (size_t)64 * r->sketch_lines);
+    PART(wheel, sc_a32 *, 4 * 64 * SC_LEVELS);
+    PART(tagheads, sc_a32 *, (size_t)4 * r->ntagheads);
+    PART(vectors, uint8_t *, r->vector_bytes * n);
+    PART(scales, sc_scale *, r->dim ? sizeof(sc_scale) * n : 0);
+    PART(high, uint8_t *, r->plane * n);
+    PART(low, uint8_t *, r->plane * n);
+    r->slot_bytes = (at - PAGE) / n;
+    PART(chain, sc_a32 *, (size_t)4 * r->nblocks);
+    at = sc_align(at, PAGE);
+    PART(blocks, uint8_t *, (size_t)SC_BLOCK * r->nblocks);
+#undef PART
+    r->exact.moves = &r->h->state.exact_moves;
+    r->partitions.moves = &r->h->state.partition_moves;
+    return at;
+}
+
+/* Bytes of a region without value blocks. */
+static size_t bare(sc_region *r, uint32_t entries) {
+    r->max_entries = entries;
+    r->nblocks = 0;
+    return place(r, (uint8_t *)64); /* any aligned non-null base: pointers are not followed */
+}
+
+static uint32_t entries_for(sc_region *r, uint64_t max_bytes) {
+    uint32_t low = 1, high = DEFAULT_ENTRIES;
+    while (low < high) {
+        uint32_t mid = low + (high - low + 1) / 2;
+        if (bare(r, mid) <= max_bytes / 2) low = mid; else high = mid - 1;
+    }
+    return low;
+}
+
+int sc_layout_fit(const sc_options *o, sc_region *r, char *why, size_t why_len) {
+    r->dim = o->dim;
+    r->storage = o->storage;
+    r->vector_bytes = vector_bytes(o);
+    r->plane = o->dim ? sc_align((o->dim + 1) / 2, 32) : 0;
+    r->max_bytes = o->max_bytes;
+    uint32_t entries = o->max_entries ? o->max_entries : entries_for(r, o->max_bytes);
+    size_t fixed = bare(r, entries) + PAGE;
+    if (fixed + 16 * (SC_BLOCK + 4) > o->max_bytes) {
+        snprintf(why, why_len,
+                 "max_bytes: %llu bytes cannot hold max_entries=%u of dim=%u, which take %llu before any value",
+                 (unsigned long long)o->max_bytes, entries, o->dim, (unsigned long long)fixed);
+        return SC_EARG;
+    }
+    uint64_t blocks = (o->max_bytes - fixed) / (SC_BLOCK + 4);
+    r->nblocks = blocks > UINT32_MAX / 4 - 1 ? UINT32_MAX / 4 - 1 : (uint32_t)blocks;
+    r->total = sc_align(place(r, (uint8_t *)64), PAGE) ;
+    while (r->total > o->max_bytes) { /* alignment may cost a block or two */
+        r->nblocks--;
+        r->total = sc_align(place(r, (uint8_t *)64), PAGE);
+    }
+    return SC_OK;
+}
+
+void sc_layout_bind(sc_region *r, void *base) {
+    r->base = base;
+    place(r, base);
+}

@@ -1,0 +1,61 @@
+/* The writers' lock, in the region's header.
+ *
+ * On Linux a process-shared robust mutex: if its owner died, the next one is told and recovers.
+ * It is made anew by whoever opens the file alone, since a mutex does not survive a restart.
+ */
+#define _GNU_SOURCE
+#include "region.h"
+
+#include <errno.h>
+
+#include "platform.h"
+
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+
+int sc_lock_init(sc_region *r) {
+    InitializeSRWLock((SRWLOCK *)r->h->lock);
+    return SC_OK;
+}
+int sc_lock(sc_region *r) {
+    AcquireSRWLockExclusive((SRWLOCK *)r->h->lock);
+    return SC_LOCKED;
+}
+void sc_unlock(sc_region *r) { ReleaseSRWLockExclusive((SRWLOCK *)r->h->lock); }
+#else
+#include <pthread.h>
+
+_Static_assert(sizeof(pthread_mutex_t) <= SC_LOCK_BYTES, "the header reserves too little for a mutex");
+
+static pthread_mutex_t *mutex(sc_region *r) { return (pthread_mutex_t *)r->h->lock; }
+
+int sc_lock_init(sc_region *r) {
+    if (r->file && !r->created && !sc_os_alone(r->fd)) return SC_OK;
+    pthread_mutexattr_t a;
+    if (pthread_mutexattr_init(&a) != 0) return SC_ENOMEM;
+    int rc = 0;
+#if defined(__linux__)
+    rc |= pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
+    rc |= pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+#endif
+    memset(r->h->lock, 0, SC_LOCK_BYTES);
+    rc |= pthread_mutex_init(mutex(r), &a);
+    pthread_mutexattr_destroy(&a);
+    return rc == 0 ? SC_OK : SC_EIO;
+}
+
+int sc_lock(sc_region *r) {
+    int rc = pthread_mutex_lock(mutex(r));
+#if defined(__linux__)
+    if (rc == EOWNERDEAD) {
+        pthread_mutex_consistent(mutex(r));
+        return SC_OWNER_DIED;
+    }
+#endif
+    (void)rc;
+    return SC_LOCKED;
+}
+
+void sc_unlock(sc_region *r) { pthread_mutex_unlock(mutex(r)); }
+#endif

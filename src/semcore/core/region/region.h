@@ -1,0 +1,133 @@
+/* The region: everything of a cache in one mapping, private or a file.
+ *
+ *   header | hot | entries | exact | partitions | links | ptags | sketch | wheel | tagheads |
+ *   chain | vectors | scales | high | low | blocks
+ *
+ * Parts are addressed by slot and block numbers, never by pointers. The header's first half, the
+ * entries, their vectors and value chains are the truth; everything else is a function of the
+ * committed entries and is rebuilt when its checksum does not match (engine/recovery).
+ * Offsets are recomputed from the geometry on opening; nothing in a file is trusted as an address.
+ */
+#ifndef SC_REGION_H
+#define SC_REGION_H
+
+#include "../common.h"
+#include "../exact/table.h"
+
+#define SC_MAGIC "semcore\x1a"
+#define SC_VERSION 1
+#define SC_BYTE_ORDER 0x01020304u
+#define SC_BLOCK 128           /* bytes of a value block */
+#define SC_LEVELS 5            /* of the timing wheel, 64 buckets each */
+#define SC_LOCK_BYTES 128
+
+typedef struct sc_ledger {     /* relaxed counters, kept over restarts */
+    sc_a64 hits_exact, hits_semantic, misses, puts, evictions, expirations, deletions, damaged;
+    sc_a64 tokens, cost_nano, latency_us;
+} sc_ledger;
+
+typedef struct sc_state {      /* derived; changed only under the lock, but for `tick` */
+    sc_a32 entries;            /* live ones */
+    sc_a32 slot_high;          /* slots at and above were never used */
+    sc_a32 free_slot;          /* head of the free slots, linked by part_next */
+    sc_a32 block_high;         /* blocks at and above were never used */
+    sc_a32 free_block;         /* head of the free blocks, linked by the chain array */
+    sc_a32 free_blocks;        /* the never used ones included */
+    sc_a32 exact_moves, partition_moves;
+    sc_a64 wheel_time;         /* the wheel is empty before this */
+    sc_a64 random;
+    sc_a32 history;            /* counts since the sketch was last halved; readers write it */
+} sc_state;
+
+typedef struct sc_header {
+    char magic[8];
+    uint32_t version, byte_order;
+    uint32_t dim, storage, max_entries, blocks;
+    uint64_t max_bytes, total;
+    char fingerprint[SC_FINGERPRINT];
+    uint8_t secret[SC_SECRET];
+    uint64_t header_sum;       /* of all above */
+    sc_a32 clean;              /* 1: closed, and derived_sum holds */
+    uint32_t pad;
+    uint64_t derived_sum;
+    _Alignas(64) uint8_t lock[SC_LOCK_BYTES];
+    _Alignas(64) sc_state state;
+    _Alignas(64) sc_a32 tick;  /* counts accesses; readers write it */
+    _Alignas(64) sc_ledger ledger;
+} sc_header;
+
+typedef struct sc_entry {      /* 104 bytes; `seq` commits it */
+    sc_a32 seq;                /* version << 2 | SC_FREE, SC_BUSY or SC_LIVE */
+    uint32_t sum;              /* of the fields below (a sliding expiry left out) */
+    uint32_t value_sum;        /* of the value's bytes */
+    uint32_t text_sum;         /* of the text's and the tags' bytes */
+    uint64_t key[2];
+    sc_part part;
+    int64_t created, expires;
+    uint32_t text_len, value_len;
+    uint32_t block;            /* head of the chain: value, text, tags */
+    uint32_t tag_block;        /* head of the blocks that hold its tag nodes (derived) */
+    uint32_t sliding_ms;
+    sc_saving saving;
+    uint32_t vector_sum;
+    uint8_t text_kind, value_kind, has_vector, ntags;
+} sc_entry;
+
+enum { SC_FREE = 0, SC_BUSY = 1, SC_LIVE = 2, SC_STATE = 3 };
+
+typedef struct sc_links { sc_a32 part_next, part_prev, wheel_next, wheel_prev; } sc_links;
+
+typedef struct sc_scale { float scale, residual; } sc_scale; /* see semantic/codes.h */
+
+typedef struct sc_region {
+    sc_header *h;
+    sc_a64 *hot;
+    sc_entry *entries;
+    sc_table exact, partitions;
+    sc_links *links;
+    sc_a32 *ptags;             /* a slot's partition tag for the scan; 0: nothing to find here */
+    sc_a8 *sketch;             /* 4-bit counters, 64-byte lines */
+    sc_a32 *wheel;             /* SC_LEVELS * 64 heads */
+    sc_a32 *tagheads;
+    sc_a32 *chain;             /* the next block of each block */
+    uint8_t *vectors;
+    sc_scale *scales;
+    uint8_t *high, *low;       /* the 8-bit codes as two planes of 4 bits */
+    uint8_t *blocks;
+
+    uint32_t dim, storage, max_entries, nblocks, ntagheads, sketch_lines;
+    size_t plane;              /* bytes of a row in a plane */
+    size_t vector_bytes;       /* of a stored vector; 0 when the codes are the vector */
+    size_t total, max_bytes;
+    size_t slot_bytes;         /* of all arrays, an entry */
+    void *base;
+    int fd;
+    bool file;                 /* also: verify checksums on reading */
+    bool created;
+} sc_region;
+
+int sc_region_open(const sc_options *o, sc_region *r, char *why, size_t why_len);
+int sc_region_peek(const char *path, sc_options *o, char *fingerprint, char *why, size_t why_len);
+void sc_region_close(sc_region *r);
+int sc_region_flush(sc_region *r);
+bool sc_region_derived_ok(const sc_region *r);
+void sc_region_mark(sc_region *r, bool clean);
+void sc_region_reset(sc_region *r);  /* to no entries; sections that a table search reads are wiped */
+
+/* layout.c */
+int sc_layout_fit(const sc_options *o, sc_region *r, char *why, size_t why_len);
+void sc_layout_bind(sc_region *r, void *base);
+
+/* lock.c */
+enum { SC_LOCKED = 0, SC_OWNER_DIED = 1 };
+int sc_lock_init(sc_region *r);
+int sc_lock(sc_region *r);
+void sc_unlock(sc_region *r);
+
+static inline bool sc_slot_ok(const sc_region *r, uint32_t slot) { return slot < r->max_entries; }
+static inline uint32_t sc_slot_high(const sc_region *r) {
+    uint32_t high = SC_LOAD_ACQ(&r->h->state.slot_high);
+    return high < r->max_entries ? high : r->max_entries;
+}
+
+#endif

@@ -1,0 +1,141 @@
+#include "codes.h"
+
+#include <math.h>
+
+#include "../simd/kernels.h"
+
+static size_t byte_of(uint32_t i) { return (size_t)(i / 64) * 32 + i % 32; }
+static bool upper_half(uint32_t i) { return i % 64 >= 32; }
+
+static double norm_of(const float *v, uint32_t n) {
+    double s = 0;
+    for (uint32_t i = 0; i < n; i++) s += (double)v[i] * v[i];
+    return sqrt(s);
+}
+
+static float largest(const float *v, uint32_t n) {
+    float m = 0;
+    for (uint32_t i = 0; i < n; i++) m = fabsf(v[i]) > m ? fabsf(v[i]) : m;
+    return m;
+}
+
+static void put_nibbles(uint8_t *high, uint8_t *low, uint32_t i, uint8_t code) {
+    size_t at = byte_of(i);
+    int shift = upper_half(i) ? 4 : 0;
+    high[at] |= (uint8_t)((code >> 4) << shift);
+    low[at] |= (uint8_t)((code & 15) << shift);
+}
+
+static void encode(sc_region *r, uint32_t slot, const float *x, float scale) {
+    uint8_t *high = r->high + r->plane * slot, *low = r->low + r->plane * slot;
+    memset(high, 0, r->plane);
+    memset(low, 0, r->plane);
+    for (uint32_t i = 0; i < r->dim; i++) {
+        long c = lrintf(x[i] / scale);
+        c = c > 127 ? 127 : c < -127 ? -127 : c;
+        put_nibbles(high, low, i, (uint8_t)(c + 128));
+    }
+}
+
+static int code_at(const sc_region *r, uint32_t slot, uint32_t i) {
+    size_t at = r->plane * slot + byte_of(i);
+    int shift = upper_half(i) ? 4 : 0;
+    return ((r->high[at] >> shift) & 15) * 16 + ((r->low[at] >> shift) & 15) - 128;
+}
+
+static float residual_of(const sc_region *r, uint32_t slot, const float *x, float scale) {
+    double s = 0;
+    for (uint32_t i = 0; i < r->dim; i++) {
+        int coarse = ((code_at(r, slot, i) + 128) & ~15);
+        double e = x[i] - (double)scale * (coarse - 120.5);
+        s += e * e;
+    }
+    return (float)(sqrt(s) * (1 + 1e-6));
+}
+
+static void unit(float *x, uint32_t n) {
+    double norm = norm_of(x, n);
+    for (uint32_t i = 0; i < n; i++) x[i] = (float)(x[i] / norm);
+}
+
+void sc_codes_build(sc_region *r, uint32_t slot) {
+    float x[SC_MAX_DIM], scale;
+    sc_codes_load(r, slot, x);
+    if (r->storage == SC_I8) { /* the codes are the vector: its unit form is c / |c| */
+        scale = (float)(1 / norm_of(x, r->dim));
+        for (uint32_t i = 0; i < r->dim; i++) x[i] *= scale;
+    } else {
+        unit(x, r->dim);
+        scale = largest(x, r->dim) / 127;
+        encode(r, slot, x, scale);
+    }
+    r->scales[slot] = (sc_scale){scale, residual_of(r, slot, x, scale)};
+}
+
+void sc_codes_store(sc_region *r, uint32_t slot, const float *vector) {
+    uint8_t *row = r->vectors + r->vector_bytes * slot;
+    float x[SC_MAX_DIM];
+    double norm = norm_of(vector, r->dim);
+    for (uint32_t i = 0; i < r->dim; i++) x[i] = (float)(vector[i] / norm);
+    if (r->storage == SC_I8) encode(r, slot, x, largest(x, r->dim) / 127);
+    else if (r->storage == SC_F32) memcpy(row, x, 4 * (size_t)r->dim);
+    else
+        for (uint32_t i = 0; i < r->dim; i++) ((uint16_t *)row)[i] = sc_f16_from(x[i]);
+    sc_codes_build(r, slot);
+}
+
+SC_RACY_READ void sc_codes_load(const sc_region *r, uint32_t slot, float *to) {
+    const uint8_t *row = r->vectors + r->vector_bytes * slot;
+    for (uint32_t i = 0; i < r->dim; i++) {
+        if (r->storage == SC_F16) to[i] = sc_f16_to(((const uint16_t *)row)[i]);
+        else if (r->storage == SC_F32) to[i] = ((const float *)row)[i];
+        else to[i] = (float)code_at(r, slot, i);
+    }
+}
+
+void sc_query_prepare(const sc_region *r, const float *vector, sc_query *q) {
+    memset(q, 0, offsetof(sc_query, even));
+    memset(q->even, 0, r->plane);
+    memset(q->odd, 0, r->plane);
+    q->vector = vector;
+    q->norm = norm_of(vector, r->dim);
+    double scale = largest(vector, r->dim) / 127.0, error = 0, length = 0; /* in the query's own units */
+    for (uint32_t i = 0; i < r->dim; i++) {
+        int8_t p = (int8_t)lrint(vector[i] / scale);
+        double e = vector[i] - scale * p;
+        error += e * e;
+        length += (scale * p) * (scale * p);
+        q->sum += p;
+        (upper_half(i) ? q->odd : q->even)[byte_of(i)] = p;
+    }
+    q->scale = scale / q->norm;
+    q->error = (float)(sqrt(error) / q->norm * (1 + 1e-6));
+    q->length = (float)(sqrt(length) / q->norm * (1 + 1e-6));
+    q->full_error = r->storage == SC_I8 ? 0 : (float)(sqrt((double)r->dim) / 2 * (1 + 1e-6)) * q->length;
+}
+
+float sc_bound_high(const sc_query *q, const sc_scale *s, int32_t high) {
+    double estimate = q->scale * s->scale * (16.0 * high - 120.5 * q->sum);
+    return (float)estimate + q->length * s->residual + q->error + SC_SLACK;
+}
+
+float sc_bound_full(const sc_query *q, const sc_scale *s, int32_t high, int32_t low) {
+    double estimate = q->scale * s->scale * (16.0 * high + low - 128.0 * q->sum);
+    return (float)estimate + q->full_error * s->scale + q->error + SC_SLACK;
+}
+
+float sc_cosine(const sc_region *r, const sc_query *q, uint32_t slot) {
+    const uint8_t *row = r->vectors + r->vector_bytes * slot;
+    double dot, square;
+    float x[SC_MAX_DIM];
+    if (r->storage == SC_F16) {
+        sc_k->dot_f16((const uint16_t *)row, q->vector, r->dim, &dot, &square);
+    } else if (r->storage == SC_F32) {
+        sc_k->dot_f32((const float *)row, q->vector, r->dim, &dot, &square);
+    } else {
+        sc_codes_load(r, slot, x);
+        sc_k->dot_f32(x, q->vector, r->dim, &dot, &square);
+    }
+    double cosine = dot / (q->norm * sqrt(square));
+    return (float)(cosine > 1 ? 1 : cosine < -1 ? -1 : cosine);
+}

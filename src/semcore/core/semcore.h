@@ -1,0 +1,131 @@
+/* semcore: the embeddable C API of the cache engine.
+ *
+ * A cache is one region of memory or one file. Calls return SC_OK or a negative SC_E... code and
+ * leave the cache as it was when they fail. Readers (find, search, read) take no lock; writers
+ * (put, delete, invalidate, clear, expire) serialise on the region's own lock. All of them may be
+ * called from any thread. Times are microseconds since the Unix epoch and always passed in.
+ */
+#ifndef SEMCORE_H
+#define SEMCORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SC_NIL UINT32_MAX     /* no slot, no block, no node */
+#define SC_FOREVER INT64_MAX  /* an expiry that never comes */
+#define SC_MAX_DIM 4096
+#define SC_MAX_TAGS 64
+#define SC_MAX_TOP 64         /* most candidates that one search returns */
+#define SC_FINGERPRINT 120    /* bytes kept of the embedder's fingerprint, NUL included */
+#define SC_SECRET 192         /* bytes of hash secret in the header */
+
+enum sc_error {
+    SC_OK = 0,
+    SC_ENOTFOUND = -1,  /* no such entry */
+    SC_EMOVED = -2,     /* the entry changed since it was found: look again */
+    SC_EDAMAGED = -3,   /* a checksum does not match */
+    SC_ETOOBIG = -4,    /* the value can never fit */
+    SC_EARG = -5,       /* an argument is out of range */
+    SC_ENOMEM = -6,
+    SC_EREGION = -7,    /* not a semcore file, another geometry or embedder, corrupt */
+    SC_EIO = -8,        /* the operating system said no; errno tells why */
+    SC_EUNSUPPORTED = -9 /* not available on this platform */
+};
+
+enum sc_storage { SC_F16 = 0, SC_F32 = 1, SC_I8 = 2 };
+enum sc_policy { SC_POLICY_VALUE = 0, SC_POLICY_LRU = 1, SC_POLICY_LFU = 2 };
+enum sc_text_kind { SC_TEXT_STR = 0, SC_TEXT_BYTES = 1 };
+enum sc_layer { SC_LAYER_EXACT = 0, SC_LAYER_SEMANTIC = 1 };
+
+typedef struct sc_cache sc_cache;
+
+typedef struct sc_options {
+    const char *path;         /* NULL: private memory */
+    uint32_t dim;             /* 0: exact lookups only */
+    uint32_t max_entries;     /* 0: as many as leave half of the bytes to values */
+    uint64_t max_bytes;       /* size of the whole region */
+    uint32_t storage;         /* enum sc_storage */
+    uint32_t policy;          /* enum sc_policy; a property of the handle, not of the file */
+    const char *fingerprint;  /* of the embedder */
+} sc_options;
+
+/* (namespace, context) as one keyed hash: the first half is the namespace's alone. */
+typedef struct sc_part { uint64_t ns, all; } sc_part;
+
+/* What a hit spares. */
+typedef struct sc_saving { uint32_t tokens; float cost, latency_ms; } sc_saving;
+
+/* An entry as a lookup found it; valid for reading while the entry does not change. */
+typedef struct sc_ref {
+    uint32_t slot, seq;
+    uint32_t text_len, value_len;
+    uint8_t text_kind, value_kind;
+    float similarity;
+    int64_t created, expires;
+    sc_saving saving;
+} sc_ref;
+
+typedef struct sc_put {
+    sc_part part;
+    const void *text; size_t text_len; uint8_t text_kind;
+    const void *value; size_t value_len; uint8_t value_kind; /* the caller's own codes */
+    const float *vector;        /* dim floats, or NULL: an exact-only entry */
+    const uint64_t *tags; uint32_t ntags;  /* from sc_tag */
+    int64_t expires;            /* or SC_FOREVER */
+    uint32_t sliding_ms;        /* > 0: every hit moves the expiry to now + this */
+    bool keep_text;             /* false: only the text's hash is stored */
+    sc_saving saving;
+} sc_put;
+
+typedef struct sc_stats {
+    uint64_t entries, max_entries, bytes, blocks, free_blocks, block_bytes, bytes_per_entry;
+    uint64_t hits_exact, hits_semantic, misses, puts, evictions, expirations, deletions, damaged;
+    uint64_t tokens, cost_nano, latency_us; /* deflected by hits */
+    uint32_t dim, storage;
+} sc_stats;
+
+/* ---- life ---- */
+int sc_open(const sc_options *o, sc_cache **out, char *why, size_t why_len);
+void sc_close(sc_cache *c);
+int sc_flush(sc_cache *c);  /* to disk; SC_OK for private memory */
+int sc_peek(const char *path, sc_options *o, char *fingerprint, char *why, size_t why_len);
+int64_t sc_now(void);
+
+/* ---- keys ---- */
+sc_part sc_partition(const sc_cache *c, const void *ns, size_t ns_len, const void *ctx, size_t ctx_len);
+uint64_t sc_tag(const sc_cache *c, sc_part part, const void *name, size_t len);
+
+/* ---- lookups: lock-free ---- */
+int sc_find(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kind, int64_t now, sc_ref *out);
+int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
+              sc_ref *out, uint32_t *n);
+int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out);
+int sc_read_value(sc_cache *c, const sc_ref *ref, void *to);  /* value_len bytes */
+int sc_read_text(sc_cache *c, const sc_ref *ref, void *to);   /* text_len bytes */
+int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to); /* dim floats */
+void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now);
+void sc_miss(sc_cache *c);
+uint64_t sc_work(const sc_cache *c, sc_part part); /* bytes that a search of this partition reads */
+uint64_t sc_id(const sc_ref *ref);
+bool sc_vector_valid(const float *v, size_t n); /* finite and not zero */
+uint32_t sc_next_live(sc_cache *c, uint32_t from, int64_t now, sc_ref *out); /* SC_NIL at the end */
+
+/* ---- writers ---- */
+int sc_put_entry(sc_cache *c, const sc_put *p, int64_t now, uint64_t *id);
+int sc_delete(sc_cache *c, uint64_t id);
+int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kind);
+uint64_t sc_invalidate(sc_cache *c, uint64_t tag);             /* entries removed */
+uint64_t sc_clear(sc_cache *c, const sc_part *ns);             /* NULL: everything */
+uint64_t sc_expire(sc_cache *c, int64_t now);
+
+/* ---- inspection ---- */
+void sc_stats_get(sc_cache *c, sc_stats *out);
+const char *sc_validate(sc_cache *c);  /* NULL, or the first broken invariant */
+
+/* ---- for tests ---- */
+void sc_xxh3_128(const void *p, size_t n, const uint8_t *secret, uint64_t seed, uint64_t out[2]);
+const char *sc_isa_name(void);
+int sc_isa_select(const char *name); /* NULL: the best one */
+const char *sc_isa_list(void);       /* space separated, best first */
+#endif

@@ -1,0 +1,85 @@
+/* NEON kernels, of the base aarch64 instruction set (no dot-product extension needed). */
+#include "kernels.h"
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+static inline int32x4_t add_products(int32x4_t sum, uint8x16_t codes, int8x16_t q) {
+    int8x16_t c = vreinterpretq_s8_u8(codes); /* 0..15 */
+    sum = vpadalq_s16(sum, vmull_s8(vget_low_s8(c), vget_low_s8(q)));
+    return vpadalq_s16(sum, vmull_high_s8(c, q));
+}
+
+SC_RACY_READ static void dot_u4_neon(const uint8_t *plane, size_t bytes, const uint32_t *ids, uint32_t n,
+                                     const int8_t *even, const int8_t *odd, int32_t *out) {
+    const uint8x16_t half = vdupq_n_u8(15);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *row = plane + bytes * ids[i];
+        int32x4_t a = vdupq_n_s32(0), b = a;
+        for (size_t k = 0; k < bytes; k += 16) {
+            uint8x16_t v = vld1q_u8(row + k);
+            a = add_products(a, vandq_u8(v, half), vld1q_s8(even + k));
+            b = add_products(b, vshrq_n_u8(v, 4), vld1q_s8(odd + k));
+        }
+        out[i] = vaddvq_s32(vaddq_s32(a, b));
+    }
+}
+
+SC_RACY_READ static uint32_t match_neon(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first,
+                                        uint32_t *ids) {
+    const uint32x4_t want = vdupq_n_u32(tag);
+    uint32_t found = 0, i = 0;
+    for (; i + 4 <= n; i += 4) {
+        if (vmaxvq_u32(vceqq_u32(vld1q_u32(tags + i), want)) == 0) continue;
+        for (uint32_t j = i; j < i + 4; j++) {
+            ids[found] = first + j;
+            found += tags[j] == tag;
+        }
+    }
+    for (; i < n; i++) {
+        ids[found] = first + i;
+        found += tags[i] == tag;
+    }
+    return found;
+}
+
+typedef struct sums { float64x2_t dot, square; } sums;
+
+static inline sums add_4(sums t, float32x4_t x, float32x4_t q) {
+    float64x2_t low = vcvt_f64_f32(vget_low_f32(x)), high = vcvt_high_f64_f32(x);
+    t.dot = vfmaq_f64(t.dot, low, vcvt_f64_f32(vget_low_f32(q)));
+    t.dot = vfmaq_f64(t.dot, high, vcvt_high_f64_f32(q));
+    t.square = vfmaq_f64(vfmaq_f64(t.square, low, low), high, high);
+    return t;
+}
+
+SC_RACY_READ static void dot_f16_neon(const uint16_t *x, const float *q, size_t n, double *dot, double *square) {
+    sums t = {vdupq_n_f64(0), vdupq_n_f64(0)};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        t = add_4(t, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(x + i))), vld1q_f32(q + i));
+    *dot = vaddvq_f64(t.dot);
+    *square = vaddvq_f64(t.square);
+    for (; i < n; i++) {
+        double v = sc_f16_to(x[i]);
+        *dot += v * q[i];
+        *square += v * v;
+    }
+}
+
+SC_RACY_READ static void dot_f32_neon(const float *x, const float *q, size_t n, double *dot, double *square) {
+    sums t = {vdupq_n_f64(0), vdupq_n_f64(0)};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) t = add_4(t, vld1q_f32(x + i), vld1q_f32(q + i));
+    *dot = vaddvq_f64(t.dot);
+    *square = vaddvq_f64(t.square);
+    for (; i < n; i++) {
+        *dot += (double)x[i] * q[i];
+        *square += (double)x[i] * x[i];
+    }
+}
+
+const sc_kernels sc_kernels_neon = {"neon", dot_u4_neon, match_neon, dot_f16_neon, dot_f32_neon};
+#else
+typedef int sc_no_neon; /* ISO C forbids an empty file */
+#endif

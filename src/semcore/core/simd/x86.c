@@ -1,0 +1,197 @@
+/* AVX2 and AVX-512 kernels. Each function carries its own target: with per-file flags and both
+ * in one file, AVX2 functions receive 512-bit code and die on the machines they are for. */
+#include "kernels.h"
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define AVX2 static
+#define AVX512 static
+#define AVX2_KERNEL static
+#define AVX512_KERNEL static
+#else
+#define AVX2 __attribute__((target("avx2,f16c,fma,bmi"))) static inline
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,f16c,fma,avx2"))) static inline
+#define AVX2_KERNEL SC_RACY_READ __attribute__((target("avx2,f16c,fma,bmi"))) static
+#define AVX512_KERNEL SC_RACY_READ __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,f16c,fma,avx2"))) static
+#endif
+
+/* 16-bit sums of four products <= 2 * 15 * 127 each stay below 2^15 for eight of them. */
+#define FLUSH 4
+
+AVX2 int32_t sum_i32(__m256i v) {
+    __m128i x = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32(x, 0xB1)));
+}
+
+AVX2 double sum_f64(__m256d v) {
+    __m128d x = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)));
+}
+
+AVX2_KERNEL void dot_u4_avx2(const uint8_t *plane, size_t bytes, const uint32_t *ids, uint32_t n,
+                             const int8_t *even, const int8_t *odd, int32_t *out) {
+    const __m256i half = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *row = plane + bytes * ids[i];
+        if (i + 8 < n) SC_PREFETCH(plane + bytes * ids[i + 8]);
+        __m256i sum = _mm256_setzero_si256();
+        for (size_t k = 0; k < bytes;) {
+            __m256i part = _mm256_setzero_si256();
+            for (int f = 0; f < FLUSH && k < bytes; f++, k += 32) {
+                __m256i v = _mm256_loadu_si256((const __m256i *)(row + k));
+                __m256i e = _mm256_loadu_si256((const __m256i *)(even + k));
+                __m256i o = _mm256_loadu_si256((const __m256i *)(odd + k));
+                part = _mm256_add_epi16(part, _mm256_maddubs_epi16(_mm256_and_si256(v, half), e));
+                v = _mm256_and_si256(_mm256_srli_epi16(v, 4), half);
+                part = _mm256_add_epi16(part, _mm256_maddubs_epi16(v, o));
+            }
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(part, one));
+        }
+        out[i] = sum_i32(sum);
+    }
+}
+
+AVX2_KERNEL uint32_t match_avx2(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first, uint32_t *ids) {
+    const __m256i want = _mm256_set1_epi32((int)tag);
+    uint32_t found = 0, i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256i eq = _mm256_cmpeq_epi32(_mm256_loadu_si256((const __m256i *)(tags + i)), want);
+        uint32_t mask = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(eq));
+        for (; mask; mask &= mask - 1) ids[found++] = first + i + (uint32_t)_tzcnt_u32(mask);
+    }
+    for (; i < n; i++) {
+        ids[found] = first + i;
+        found += tags[i] == tag;
+    }
+    return found;
+}
+
+/* Adds four products in double; _t is the running pair of sums. */
+typedef struct sums { __m256d dot, square; } sums;
+
+AVX2 sums add_4(sums t, __m128 x, __m128 q) {
+    __m256d v = _mm256_cvtps_pd(x);
+    t.dot = _mm256_fmadd_pd(v, _mm256_cvtps_pd(q), t.dot);
+    t.square = _mm256_fmadd_pd(v, v, t.square);
+    return t;
+}
+
+AVX2_KERNEL void dot_f16_avx2(const uint16_t *x, const float *q, size_t n, double *dot, double *square) {
+    sums a = {_mm256_setzero_pd(), _mm256_setzero_pd()}, b = a;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 v = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i)));
+        a = add_4(a, _mm256_castps256_ps128(v), _mm_loadu_ps(q + i));
+        b = add_4(b, _mm256_extractf128_ps(v, 1), _mm_loadu_ps(q + i + 4));
+    }
+    double d = sum_f64(_mm256_add_pd(a.dot, b.dot)), s = sum_f64(_mm256_add_pd(a.square, b.square));
+    for (; i < n; i++) {
+        double v = sc_f16_to(x[i]);
+        d += v * q[i];
+        s += v * v;
+    }
+    *dot = d;
+    *square = s;
+}
+
+AVX2_KERNEL void dot_f32_avx2(const float *x, const float *q, size_t n, double *dot, double *square) {
+    sums a = {_mm256_setzero_pd(), _mm256_setzero_pd()}, b = a;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        a = add_4(a, _mm_loadu_ps(x + i), _mm_loadu_ps(q + i));
+        b = add_4(b, _mm_loadu_ps(x + i + 4), _mm_loadu_ps(q + i + 4));
+    }
+    double d = sum_f64(_mm256_add_pd(a.dot, b.dot)), s = sum_f64(_mm256_add_pd(a.square, b.square));
+    for (; i < n; i++) {
+        d += (double)x[i] * q[i];
+        s += (double)x[i] * x[i];
+    }
+    *dot = d;
+    *square = s;
+}
+
+AVX512_KERNEL void dot_u4_avx512(const uint8_t *plane, size_t bytes, const uint32_t *ids, uint32_t n,
+                                 const int8_t *even, const int8_t *odd, int32_t *out) {
+    const __m512i half = _mm512_set1_epi8(15);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *row = plane + bytes * ids[i];
+        if (i + 8 < n) SC_PREFETCH(plane + bytes * ids[i + 8]);
+        __m512i a = _mm512_setzero_si512(), b = a;
+        size_t k = 0;
+        for (; k + 64 <= bytes; k += 64) {
+            __m512i v = _mm512_loadu_si512(row + k);
+            a = _mm512_dpbusd_epi32(a, _mm512_and_si512(v, half), _mm512_loadu_si512(even + k));
+            v = _mm512_and_si512(_mm512_srli_epi16(v, 4), half);
+            b = _mm512_dpbusd_epi32(b, v, _mm512_loadu_si512(odd + k));
+        }
+        int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
+        if (k < bytes) { /* a last group of 32 */
+            __m256i h = _mm512_castsi512_si256(half), v = _mm256_loadu_si256((const __m256i *)(row + k));
+            __m256i t = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_and_si256(v, h),
+                                            _mm256_loadu_si256((const __m256i *)(even + k)));
+            v = _mm256_and_si256(_mm256_srli_epi16(v, 4), h);
+            t = _mm256_dpbusd_epi32(t, v, _mm256_loadu_si256((const __m256i *)(odd + k)));
+            sum += _mm512_reduce_add_epi32(_mm512_zextsi256_si512(t));
+        }
+        out[i] = sum;
+    }
+}
+
+AVX512_KERNEL uint32_t match_avx512(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first, uint32_t *ids) {
+    const __m512i want = _mm512_set1_epi32((int)tag), step = _mm512_set1_epi32(16);
+    __m512i number = _mm512_add_epi32(_mm512_set1_epi32((int)first),
+                                      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    uint32_t found = 0, i = 0;
+    for (; i + 16 <= n; i += 16, number = _mm512_add_epi32(number, step)) {
+        __mmask16 mask = _mm512_cmpeq_epi32_mask(_mm512_loadu_si512(tags + i), want);
+        _mm512_mask_compressstoreu_epi32(ids + found, mask, number);
+        found += (uint32_t)_mm_popcnt_u32(mask);
+    }
+    for (; i < n; i++) {
+        ids[found] = first + i;
+        found += tags[i] == tag;
+    }
+    return found;
+}
+
+AVX512_KERNEL void dot_f16_avx512(const uint16_t *x, const float *q, size_t n, double *dot, double *square) {
+    __m512d d = _mm512_setzero_pd(), s = d;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m512d v = _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
+        d = _mm512_fmadd_pd(v, _mm512_cvtps_pd(_mm256_loadu_ps(q + i)), d);
+        s = _mm512_fmadd_pd(v, v, s);
+    }
+    *dot = _mm512_reduce_add_pd(d);
+    *square = _mm512_reduce_add_pd(s);
+    for (; i < n; i++) {
+        double v = sc_f16_to(x[i]);
+        *dot += v * q[i];
+        *square += v * v;
+    }
+}
+
+AVX512_KERNEL void dot_f32_avx512(const float *x, const float *q, size_t n, double *dot, double *square) {
+    __m512d d = _mm512_setzero_pd(), s = d;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m512d v = _mm512_cvtps_pd(_mm256_loadu_ps(x + i));
+        d = _mm512_fmadd_pd(v, _mm512_cvtps_pd(_mm256_loadu_ps(q + i)), d);
+        s = _mm512_fmadd_pd(v, v, s);
+    }
+    *dot = _mm512_reduce_add_pd(d);
+    *square = _mm512_reduce_add_pd(s);
+    for (; i < n; i++) {
+        *dot += (double)x[i] * q[i];
+        *square += (double)x[i] * x[i];
+    }
+}
+
+const sc_kernels sc_kernels_avx2 = {"avx2", dot_u4_avx2, match_avx2, dot_f16_avx2, dot_f32_avx2};
+const sc_kernels sc_kernels_avx512 = {"avx512", dot_u4_avx512, match_avx512, dot_f16_avx512, dot_f32_avx512};
+#else
+typedef int sc_no_x86; /* ISO C forbids an empty file */
+#endif

@@ -1,0 +1,106 @@
+"""Text to vector.
+
+An embedder is any callable that takes a text (``str``) and returns a vector of fixed length, or
+None for a text that has no meaning to compare (such a text is matched exactly only). Optional
+attributes: ``dim`` (int), ``fingerprint`` (str: two embedders with the same one may share a cache)
+and ``embed_many(texts) -> sequence of vectors or None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from semcore.errors import ConfigError, EmbeddingError
+
+Vector = npt.NDArray[np.float32]
+EmbedFunction = Callable[[str], Any]
+
+
+class Embedder:
+    """A callable with its dimension, its fingerprint, and checks on what it returns.
+
+    Args:
+        function: text -> vector or None.
+
+    Raises:
+        EmbeddingError: the function fails on a probe text, or does not return a vector.
+    """
+
+    def __init__(self, function: EmbedFunction) -> None:
+        self._function = function
+        self._many = getattr(function, "embed_many", None)
+        dim = getattr(function, "dim", None)
+        if dim is None:
+            probe = self._call(function, "semcore")
+            if probe is None:
+                raise EmbeddingError("embed: returned None for the probe text 'semcore'; give it a `dim`")
+            dim = np.asarray(probe).size
+        self.dim = int(dim)
+        self.fingerprint = str(getattr(function, "fingerprint", None) or name_of(function, self.dim))
+
+    def __call__(self, text: str) -> Vector | None:
+        """The vector of a text, or None when it has none.
+
+        Raises:
+            EmbeddingError: the function raised, or returned something that is not such a vector.
+        """
+        return self._checked(self._call(self._function, text))
+
+    def many(self, texts: Sequence[str]) -> list[Vector | None]:
+        """The vectors of several texts, by ``embed_many`` where the embedder has it."""
+        if self._many is None or not texts:
+            return [self(text) for text in texts]
+        vectors = list(self._call(self._many, list(texts)))
+        if len(vectors) != len(texts):
+            raise EmbeddingError(f"embed_many: returned {len(vectors)} vectors for {len(texts)} texts")
+        return [self._checked(vector) for vector in vectors]
+
+    @staticmethod
+    def _call(function: Callable[[Any], Any], argument: Any) -> Any:
+        try:
+            return function(argument)
+        except Exception as error:
+            raise EmbeddingError(f"embed: {type(error).__name__}: {error}") from error
+
+    def _checked(self, vector: Any) -> Vector | None:
+        if vector is None:
+            return None
+        try:
+            array = np.ascontiguousarray(vector, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise EmbeddingError(f"embed: returned no vector: {error}") from error
+        if array.shape != (self.dim,):
+            raise EmbeddingError(f"embed: returned shape {array.shape}, expected ({self.dim},)")
+        norm = float(np.dot(array, array))
+        if not np.isfinite(norm) or norm == 0:
+            raise EmbeddingError("embed: returned a vector that is zero or not finite")
+        return array
+
+
+def name_of(function: object, dim: int) -> str:
+    """A fingerprint for a callable that states none: where it is defined, and its dimension."""
+    kind = function if hasattr(function, "__qualname__") else type(function)
+    return f"{kind.__module__}.{kind.__qualname__}:{dim}"[-119:]
+
+
+def resolve(embed: str | EmbedFunction | None) -> Embedder | None:
+    """What the argument ``embed`` of a cache stands for.
+
+    Raises:
+        ConfigError: it is a name without its extra installed, or neither a name nor a callable.
+    """
+    if embed is None:
+        return None
+    if isinstance(embed, Embedder):
+        return embed
+    if embed in ("default", "wordllama"):
+        from semcore.embed.wordllama import WordLlama
+
+        return Embedder(WordLlama())
+    if callable(embed):
+        return Embedder(embed)
+    raise ConfigError(f"embed: expected 'default', 'wordllama', a callable or None, got {embed!r}")

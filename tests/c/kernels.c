@@ -1,0 +1,101 @@
+/* Every kernel table of this machine against the scalar one. Prints "ok NAMES" or the first difference. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../src/semcore/core/simd/kernels.h"
+
+#define ROWS 70
+#define MOST 2048
+
+static uint64_t state = 88172645463325252ull;
+static uint32_t rnd(void) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 16);
+}
+
+static uint8_t plane[ROWS * MOST];
+static int8_t even[MOST], odd[MOST];
+
+static const char *check_dot_u4(const sc_kernels *k) {
+    uint32_t ids[ROWS];
+    int32_t want[ROWS], got[ROWS];
+    for (size_t bytes = 32; bytes <= MOST; bytes += 32) {
+        for (size_t i = 0; i < ROWS * bytes; i++) plane[i] = bytes % 64 ? (uint8_t)rnd() : 0xFF; /* extremes too */
+        for (size_t i = 0; i < bytes; i++) {
+            even[i] = bytes % 64 ? (int8_t)(rnd() % 255 - 127) : 127;
+            odd[i] = bytes % 64 ? (int8_t)(rnd() % 255 - 127) : -127;
+        }
+        uint32_t n = rnd() % ROWS + 1;
+        for (uint32_t i = 0; i < n; i++) ids[i] = rnd() % ROWS;
+        sc_kernels_scalar.dot_u4(plane, bytes, ids, n, even, odd, want);
+        k->dot_u4(plane, bytes, ids, n, even, odd, got);
+        if (memcmp(want, got, n * sizeof *want) != 0) return "dot_u4";
+    }
+    return NULL;
+}
+
+static const char *check_match(const sc_kernels *k) {
+    uint32_t tags[64], want[65], got[65];
+    for (int round = 0; round < 2000; round++) {
+        uint32_t n = rnd() % 65;
+        for (uint32_t i = 0; i < n; i++) tags[i] = rnd() % 3;
+        uint32_t a = sc_kernels_scalar.match(tags, n, 1, 1000, want), b = k->match(tags, n, 1, 1000, got);
+        if (a != b || memcmp(want, got, a * sizeof *want) != 0) return "match";
+    }
+    return NULL;
+}
+
+static const char *check_dots(const sc_kernels *k) {
+    static uint16_t half[4096];
+    static float full[4096], q[4096];
+    for (size_t n = 1; n <= 4096; n += 1 + n / 7) {
+        for (size_t i = 0; i < n; i++) {
+            q[i] = (float)(rnd() % 2001) / 1000 - 1;
+            full[i] = ((float)(rnd() % 2001) / 1000 - 1) * (rnd() % 50 ? 1.0f : 1e-6f); /* subnormal halves too */
+            half[i] = sc_f16_from(full[i]);
+        }
+        double want[4], got[4];
+        sc_kernels_scalar.dot_f16(half, q, n, &want[0], &want[1]);
+        sc_kernels_scalar.dot_f32(full, q, n, &want[2], &want[3]);
+        k->dot_f16(half, q, n, &got[0], &got[1]);
+        k->dot_f32(full, q, n, &got[2], &got[3]);
+        for (int i = 0; i < 4; i++)
+            if (fabs(want[i] - got[i]) > 1e-11 * (double)n) return i < 2 ? "dot_f16" : "dot_f32";
+    }
+    return NULL;
+}
+
+/* Every half survives the way to float and back; what lies between two goes to the nearer, ties to even. */
+static const char *check_f16(void) {
+    for (uint32_t h = 0; h < 0x7C00; h++) {
+        float x = sc_f16_to((uint16_t)h), next = sc_f16_to((uint16_t)(h + 1));
+        if (sc_f16_from(x) != h || sc_f16_from(-x) != (h | 0x8000)) return "f16 round trip";
+        if (h + 1 == 0x7C00) break;
+        float middle = x + (next - x) / 2;
+        if (sc_f16_from(middle) != (h & 1 ? h + 1 : h)) return "f16 tie";
+        if (sc_f16_from(nextafterf(middle, x)) != h || sc_f16_from(nextafterf(middle, next)) != h + 1) return "f16 nearest";
+    }
+    return NULL;
+}
+
+static const char *check(const sc_kernels *k) {
+    const char *why = check_dot_u4(k);
+    if (!why) why = check_match(k);
+    return why ? why : check_dots(k);
+}
+
+int main(void) {
+    char names[64];
+    snprintf(names, sizeof names, "%s", sc_isa_list());
+    const char *why = check_f16();
+    for (char *name = strtok(names, " "); name && !why; name = strtok(NULL, " ")) {
+        if (sc_isa_select(name) != SC_OK) why = "select";
+        else why = check(sc_k);
+        if (why) printf("%s: ", name);
+    }
+    printf("%s %s\n", why ? why : "ok", why ? "differs from scalar" : sc_isa_list());
+    return why != NULL;
+}

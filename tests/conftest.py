@@ -1,0 +1,63 @@
+"""Fixtures: an injected clock, a cache of bare vectors, and every ISA that this machine has."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+import semcore
+from semcore import _engine
+
+settings.register_profile("dev", max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("ci", max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("long", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+DATA = Path(os.environ.get("SEMCORE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+class Clock:
+    """Seconds since the epoch, moved by hand."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def step(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def cache(clock):
+    """A small private cache of bare vectors (dim 16), validated when the test ends."""
+    with semcore.Cache(embed=None, dim=16, max_entries=200, max_bytes="1 MiB", clock=clock) as c:
+        yield c
+        assert c.validate() is None
+
+
+@pytest.fixture(params=_engine.isas())
+def isa(request):
+    """Every instruction set the machine has kernels for."""
+    _engine.set_isa(request.param)
+    yield request.param
+    _engine.set_isa(os.environ.get("SEMCORE_ISA") or None)
+
+
+def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Random unit vectors, float32."""
+    v = rng.standard_normal(shape)
+    return (v / np.linalg.norm(v, axis=-1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
