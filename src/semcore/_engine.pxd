@@ -58,6 +58,8 @@ cdef extern from "core/semcore.h" nogil:
         int64_t created
         int64_t expires
         sc_saving saving
+        uint32_t block
+        uint32_t value_sum
 
     ctypedef struct sc_put:
         sc_part part
@@ -116,6 +118,7 @@ cdef extern from "core/semcore.h" nogil:
     void sc_miss(sc_cache *c) noexcept
     uint64_t sc_work(const sc_cache *c, sc_part part) noexcept
     uint64_t sc_id(const sc_ref *ref) noexcept
+    bint sc_is_ascii(const void *p, size_t n) noexcept
     bint sc_vector_valid(const float *v, size_t n) noexcept
     uint32_t sc_next_live(sc_cache *c, uint32_t start, int64_t now, sc_ref *out) noexcept
     int sc_put_entry(sc_cache *c, const sc_put *p, int64_t now, uint64_t *id) noexcept

@@ -19,7 +19,7 @@ T = TypeVar("T")
 UNSET: Any = object()
 
 
-class Cache:
+class Cache(_engine.Engine):
     """A semantic cache: answers of language models by what was asked.
 
     Args:
@@ -59,14 +59,13 @@ class Cache:
         store_text: bool = True,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self.threshold = check_threshold(threshold)
         self._ttl = check_ttl(ttl)
         self._sliding = bool(sliding)
         self._store_text = bool(store_text)
         self._embed = resolve(embed)
         self._flights = Flights()
         self._refused = 0
-        self._engine = _engine.Engine(
+        super().__init__(
             path,
             _args.resolve_dim(dim, self._embed),
             _args.check_entries(max_entries),
@@ -74,38 +73,11 @@ class Cache:
             _args.check_choice("storage", storage, ("f16", "f32", "i8")),
             _args.check_choice("policy", policy, ("value", "lru", "lfu")),
             self._embed.fingerprint if self._embed else "vectors",
+            check_threshold(threshold),
             _args.check_clock(clock),
         )
 
     # ---- lookups ----
-
-    def get(
-        self,
-        text: Text,
-        *,
-        namespace: Text = "",
-        context: object = None,
-        vector: Any = None,
-        threshold: float | None = None,
-    ) -> Hit | None:
-        """The stored answer of this text or of one that means the same; None on a miss.
-
-        Args:
-            text: the prompt; `str` is compared exactly and by meaning, `bytes` exactly only.
-            namespace: the tenant; nothing crosses it.
-            context: what must be equal for an answer to be reusable (model, system prompt, ...):
-                None, str, bytes, or anything msgpack can hold.
-            vector: the text's vector, when the caller has it; shape (dim,), converted to float32.
-            threshold: least similarity for this call; not below the cache's own.
-
-        Raises:
-            EmbeddingError: the embedder failed. ValueError, TypeError: a bad argument.
-        """
-        floor = self._floor(threshold)
-        hit = self._engine.get_exact(text, namespace, context, floor, True)
-        if hit is not None:
-            return hit
-        return self._by_meaning(namespace, context, self._vector(text, vector), floor)
 
     def lookup(
         self,
@@ -121,12 +93,12 @@ class Cache:
 
         Slower than `get`: without a threshold to prune by, every row is a candidate.
         """
-        floor = self._floor(threshold)
+        floor = self.threshold if threshold is None else self._floor(threshold)
         vector = self._vector(text, vector)
-        hit = self._find(text, namespace, context, vector, floor)
+        hit = self.get(text, namespace=namespace, context=context, vector=vector, threshold=floor)
         if vector is None:
             return Lookup(hit, [], "exact hit" if hit else "not stored, and no vector to compare by")
-        candidates = self._engine.nearest(vector, namespace, context, -1.0, nearest)
+        candidates = self._nearest(vector, namespace, context, -1.0, nearest)
         return Lookup(hit, candidates, reason(hit, candidates, floor))
 
     def get_many(
@@ -138,11 +110,11 @@ class Cache:
         threshold: float | None = None,
     ) -> list[Hit | None]:
         """`get` for several texts of one partition; those that need it are embedded in one batch."""
-        floor = self._floor(threshold)
-        hits = [self._engine.get_exact(text, namespace, context, floor, True) for text in texts]
+        floor = self.threshold if threshold is None else self._floor(threshold)
+        hits = [self._get_exact(text, namespace, context, floor, True) for text in texts]
         missing = [i for i, hit in enumerate(hits) if hit is None]
         for i, vector in zip(missing, self._vectors([texts[i] for i in missing]), strict=True):
-            hits[i] = self._by_meaning(namespace, context, vector, floor)
+            hits[i] = self._search(namespace, context, vector, floor)
         return hits
 
     def explain(self, a: str, b: str) -> Explanation:
@@ -226,8 +198,8 @@ class Cache:
         is what later hits spare, unless `latency_ms` is given. A value that can never fit is
         returned all the same and counted in `stats().refused`.
         """
-        floor = self._floor(threshold)
-        hit = self._engine.get_exact(text, namespace, context, floor, True)
+        floor = self.threshold if threshold is None else self._floor(threshold)
+        hit = self._get_exact(text, namespace, context, floor, True)
         if hit is not None:
             return hit.value  # type: ignore[no-any-return]
         ask = Ask(text, self._vector(text, vector), floor, namespace, context, put_options)
@@ -245,8 +217,8 @@ class Cache:
         **put_options: Any,
     ) -> T:
         """The async twin of `get_or_compute`: `compute(text)` is awaited; both share their flights."""
-        floor = self._floor(threshold)
-        hit = self._engine.get_exact(text, namespace, context, floor, True)
+        floor = self.threshold if threshold is None else self._floor(threshold)
+        hit = self._get_exact(text, namespace, context, floor, True)
         if hit is not None:
             return hit.value  # type: ignore[no-any-return]
         ask = Ask(text, self._vector(text, vector), floor, namespace, context, put_options)
@@ -254,11 +226,12 @@ class Cache:
 
     def find(self, ask: Ask) -> Hit | None:
         """`get` for a question whose vector is already known."""
-        return self._find(ask.text, ask.namespace, ask.context, ask.vector, ask.floor)
+        where: dict[str, Any] = {"namespace": ask.namespace, "context": ask.context}
+        return self.get(ask.text, vector=ask.vector, threshold=ask.floor, **where)
 
     def landed(self, ask: Ask) -> Hit | None:
         """The entry of exactly this question's text, uncounted."""
-        return self._engine.get_exact(ask.text, ask.namespace, ask.context, ask.floor, False)
+        return self._get_exact(ask.text, ask.namespace, ask.context, ask.floor, False)
 
     def keep(self, ask: Ask, answer: Any, latency_ms: float) -> None:
         """Stores the answer of a computation; one that can never fit is only counted."""
@@ -277,33 +250,25 @@ class Cache:
         if (text is None) == (id is None):
             raise ValueError("delete: expected either a text or id=")
         if id is not None:
-            return self._engine.delete(id)
-        return self._engine.delete_text(text, namespace, context)
+            return self._delete(id)
+        return self._delete_text(text, namespace, context)
 
     def invalidate(self, tag: Text, *, namespace: Text = "") -> int:
         """Removes every entry of the namespace that was put with this tag; returns how many.
 
         Costs what it removes.
         """
-        return self._engine.invalidate(tag, namespace)
+        return self._invalidate(tag, namespace)
 
     def clear(self, namespace: Text | None = None) -> int:
         """Removes everything, or everything of one namespace; returns how many entries."""
-        return self._engine.clear(namespace)
-
-    def expire(self) -> int:
-        """Removes what is past its time (which no lookup serves anyway); returns how many entries."""
-        return self._engine.expire()
+        return self._clear(namespace)
 
     # ---- inspection ----
 
     def stats(self) -> Stats:
         """Sizes, counters, and the ledger of what hits spared."""
-        return Stats.of(self._engine.stats(), self._refused)
-
-    def validate(self) -> str | None:
-        """None, or the first invariant of the region that does not hold. Slow; for tests and doubts."""
-        return self._engine.validate()
+        return Stats.of(self._stats(), self._refused)
 
     @property
     def embedder(self) -> Embedder | None:
@@ -311,36 +276,28 @@ class Cache:
         return self._embed
 
     def __len__(self) -> int:
-        self._engine.expire()
-        return int(self._engine.stats()["entries"])
+        self.expire()
+        return int(self._stats()["entries"])
 
     def __contains__(self, text: object) -> bool:
         """Is there an entry of exactly this text in the default namespace, without a context?"""
         if not isinstance(text, (str, bytes)):
             return False
-        return self._engine.get_exact(text, "", None, 1.0, False) is not None
+        return self._get_exact(text, "", None, 1.0, False) is not None
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._engine.ids())
+        return iter(self._ids())
 
     def __getitem__(self, id: int) -> Hit:
         """The entry of an id, without counting a hit. Raises KeyError."""
-        hit = self._engine.at(id)
+        hit = self._at(id)
         if hit is None:
             raise KeyError(id)
         return hit
 
     def __delitem__(self, id: int) -> None:
-        if not self._engine.delete(id):
+        if not self._delete(id):
             raise KeyError(id)
-
-    def flush(self) -> None:
-        """Writes a file-backed cache to disk."""
-        self._engine.flush()
-
-    def close(self) -> None:
-        """Closes the cache; every later call raises SemcoreError. Closing twice is fine."""
-        self._engine.close()
 
     def __enter__(self) -> Cache:
         return self
@@ -352,25 +309,25 @@ class Cache:
 
     # ---- within ----
 
-    def _floor(self, threshold: float | None) -> float:
+    def _floor(self, threshold: float) -> float:
         """The threshold of a call, which may be raised only."""
-        if threshold is None:
-            return self.threshold
         if check_threshold(threshold) < self.threshold:
             raise ValueError(
                 f"threshold: {threshold} is below the cache's own {self.threshold}; a call may only raise it"
             )
         return threshold
 
-    def _find(self, text: Text, namespace: Text, context: object, vector: Any, floor: float) -> Hit | None:
-        hit = self._engine.get_exact(text, namespace, context, floor, True)
-        return hit or self._by_meaning(namespace, context, vector, floor)
+    def _by_meaning(
+        self, text: Text, namespace: Text, context: object, vector: Any, floor: float
+    ) -> Hit | None:
+        """What `get` does after the exact lookup found nothing."""
+        return self._search(namespace, context, self._vector(text, vector), floor)
 
-    def _by_meaning(self, namespace: Text, context: object, vector: Any, floor: float) -> Hit | None:
+    def _search(self, namespace: Text, context: object, vector: Any, floor: float) -> Hit | None:
         if vector is None:
-            self._engine.miss()
+            self._miss()
             return None
-        return self._engine.get_semantic(vector, namespace, context, floor)
+        return self._get_semantic(vector, namespace, context, floor)
 
     def _store(
         self,
@@ -388,7 +345,7 @@ class Cache:
     ) -> int:
         check_saving(tokens, cost, latency_ms)
         seconds = self._ttl if ttl is UNSET else check_ttl(ttl)
-        return self._engine.put(
+        return self._put(
             text, value, namespace, context, vector, seconds, self._sliding, check_tags(tags),
             self._store_text, int(tokens), cost, latency_ms,
         )  # fmt: skip

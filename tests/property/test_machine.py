@@ -64,7 +64,7 @@ class CacheMachine(RuleBasedStateMachine):
         }  # fmt: skip
         self.path = Path(self.folder.name) / "cache.semcore" if self.on_disk else None
         self.cache = semcore.Cache(self.path, **self.options)
-        self.model = Model(entries, self.cache._engine.stats()["blocks"], self.policy)
+        self.model = Model(entries, self.cache._stats()["blocks"], self.policy)
 
     def teardown(self):
         if hasattr(self, "cache"):

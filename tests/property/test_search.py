@@ -16,7 +16,7 @@ def brute_force(cache, query):
     """(similarity, id) of every entry by its stored vector, best first."""
     ids = list(cache)
     q = query.astype(np.float64)
-    rows = np.stack([cache._engine.vector_at(i) for i in ids]).astype(np.float64)
+    rows = np.stack([cache._vector_at(i) for i in ids]).astype(np.float64)
     cosines = rows @ q / (np.linalg.norm(rows, axis=1) * np.linalg.norm(q))
     return sorted(zip(cosines, ids, strict=True), key=lambda p: (-p[0], p[1] & 0xFFFFFFFF))
 
@@ -48,7 +48,7 @@ def test_equals_brute_force(isa, dim, storage, rng):
             query = centres[rng.integers(5)] + 0.5 * unit(rng, dim)
             expected = brute_force(cache, query)
             for floor in (-1.0, 0.3, 0.7, 0.9):
-                agrees(cache._engine.nearest(query, "", None, floor, 12), expected, floor)
+                agrees(cache._nearest(query, "", None, floor, 12), expected, floor)
         assert cache.validate() is None
 
 
@@ -80,7 +80,7 @@ def test_extreme_numbers(rows, isa):
             cache.put(f"{i}", i, vector=row)
         for row in usable[:50]:
             expected = brute_force(cache, row)
-            agrees(cache._engine.nearest(row, "", None, -1.0, 12), expected, -1.0)
+            agrees(cache._nearest(row, "", None, -1.0, 12), expected, -1.0)
     _engine.set_isa(None)
 
 
@@ -94,7 +94,7 @@ def test_usearch_agrees(rng):
         ids = [cache.put(f"{i}", i, vector=row) for i, row in enumerate(data)]
         for query in unit(rng, 20, 96):
             oracle = exact_search(data, query, 12, metric="cos", exact=True)
-            found = cache._engine.nearest(query, "", None, -1.0, 12)
+            found = cache._nearest(query, "", None, -1.0, 12)
             assert [c.similarity for c in found] == pytest.approx(1 - oracle.distances, abs=1e-5)
             assert {c.id for c in found[:6]} <= {ids[k] for k in oracle.keys}
 

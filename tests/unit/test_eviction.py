@@ -91,7 +91,7 @@ def test_a_scan_of_new_keys_leaves_the_working_set(policy):
                 hits += 1
             else:
                 cache.put(key, 1)
-        assert hits > 8000
+        assert hits > {"lru": 7000, "lfu": 9000, "value": 9000}[policy]
 
 
 def test_eviction_of_one_answer_only_by_need():

@@ -220,14 +220,14 @@ def test_every_storage_survives_recovery(tmp_path, rng, storage):
     options = {"embed": None, "dim": 40, "max_entries": 20, "max_bytes": "1 MiB", "storage": storage}
     cache = semcore.Cache(path, **options)
     ids = [cache.put(f"{i}", i, vector=row) for i, row in enumerate(rows)]
-    before = [cache._engine.nearest(row, "", None, -1, 12) for row in rows]
+    before = [cache._nearest(row, "", None, -1, 12) for row in rows]
     image = path.read_bytes()
     cache.close()
     path.write_bytes(image)
     with semcore.Cache(path, **options) as cache:
         assert cache.validate() is None
         assert sorted(cache) == sorted(ids)
-        after = [cache._engine.nearest(row, "", None, -1, 12) for row in rows]
+        after = [cache._nearest(row, "", None, -1, 12) for row in rows]
     assert [[(c.id, c.similarity) for c in cs] for cs in before] == [
         [(c.id, c.similarity) for c in cs] for cs in after
     ]

@@ -10,7 +10,19 @@
 static void fill(sc_ref *out, const sc_entry *e, uint32_t slot, float similarity) {
     *out = (sc_ref){.slot = slot, .seq = SC_LOAD(&e->seq), .text_len = e->text_len, .value_len = e->value_len,
                     .text_kind = e->text_kind, .value_kind = e->value_kind, .similarity = similarity,
-                    .created = e->created, .expires = e->expires, .saving = e->saving};
+                    .created = e->created, .expires = e->expires, .saving = e->saving, .block = e->block,
+                    .value_sum = e->value_sum};
+}
+
+bool sc_is_ascii(const void *p, size_t n) {
+    const uint8_t *b = p;
+    uint64_t any = 0, word;
+    for (; n >= 8; n -= 8, b += 8) {
+        memcpy(&word, b, 8);
+        any |= word;
+    }
+    for (; n > 0; n--) any |= *b++;
+    return (any & 0x8080808080808080ull) == 0;
 }
 
 bool sc_vector_valid(const float *v, size_t n) {
@@ -92,10 +104,8 @@ static bool same(const sc_cache *c, const sc_ref *ref, sc_entry *e) {
 }
 
 int sc_read_value(sc_cache *c, const sc_ref *ref, void *to) {
-    sc_entry e;
-    if (!same(c, ref, &e)) return SC_EMOVED;
-    bool whole = sc_chain_read(&c->r, e.block, 0, to, ref->value_len);
-    if (whole && c->r.file) whole = e.value_sum == sc_checksum(&c->r, to, ref->value_len);
+    bool whole = sc_chain_read(&c->r, ref->block, 0, to, ref->value_len);
+    if (whole && c->r.file) whole = ref->value_sum == sc_checksum(&c->r, to, ref->value_len);
     return settle(c, ref, whole);
 }
 

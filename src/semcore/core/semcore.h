@@ -64,6 +64,7 @@ typedef struct sc_ref {
     float similarity;
     int64_t created, expires;
     sc_saving saving;
+    uint32_t block, value_sum; /* where the value lies */
 } sc_ref;
 
 typedef struct sc_put {
@@ -108,6 +109,7 @@ void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now);
 void sc_miss(sc_cache *c);
 uint64_t sc_work(const sc_cache *c, sc_part part); /* bytes that a search of this partition reads */
 uint64_t sc_id(const sc_ref *ref);
+bool sc_is_ascii(const void *p, size_t n);
 bool sc_vector_valid(const float *v, size_t n); /* finite and not zero */
 uint32_t sc_next_live(sc_cache *c, uint32_t from, int64_t now, sc_ref *out); /* SC_NIL at the end */
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,8 @@ class WordLlama:
     dim = 256
 
     def __init__(self) -> None:
+        root, level = logging.getLogger(), logging.getLogger().level
+        handlers = list(root.handlers)
         try:
             import wordllama
         except ImportError as error:
@@ -29,6 +32,9 @@ class WordLlama:
                 "embed: the default embedder needs an extra: pip install 'semcore[wordllama]'"
                 " (or pass a callable, or embed=None and your own vectors)"
             ) from error
+        finally:  # its import configures the application's root logger
+            root.handlers[:] = handlers
+            root.setLevel(level)
         # Its loader looks for the tokenizer in a folder that its wheel does not have, and then on
         # the network; as a cache directory its own package folder is the right place.
         folder = Path(wordllama.__file__).parent

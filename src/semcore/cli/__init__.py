@@ -1,0 +1,30 @@
+"""The `semcore` command. Its output needs the package `rich` (in the extras `cli` and `wordllama`)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status (2: a bad argument or an unusable file)."""
+    if find_spec("rich") is None:
+        print("semcore: the command line needs an extra: pip install 'semcore[cli]'", file=sys.stderr)
+        return 2
+    import semcore
+    from semcore.cli import replay
+
+    parser = argparse.ArgumentParser(prog="semcore", description="The embedded semantic cache.")
+    parser.add_argument("--version", action="version", version=f"semcore {semcore.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    replay.add_parser(commands)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except (semcore.SemcoreError, ValueError, OSError) as error:
+        print(f"semcore {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130

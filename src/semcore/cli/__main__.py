@@ -1,0 +1,7 @@
+"""`python -m semcore.cli` is the `semcore` command."""
+
+import sys
+
+from semcore.cli import main
+
+sys.exit(main())

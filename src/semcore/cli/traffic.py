@@ -1,0 +1,91 @@
+"""Recorded prompts: JSON Lines, csv or tsv, plain or gzipped."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+PROMPT_FIELDS = ("prompt", "text", "question")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt of the traffic. `label`: prompts with the same one want the same answer."""
+
+    prompt: str
+    response: str | None
+    namespace: str
+    context: Any
+    label: str | None
+    tokens: int
+    cost: float
+    latency_ms: float
+
+
+def read(path: Path, limit: int | None = None) -> list[Request]:
+    """The requests of a file, in its order.
+
+    Raises:
+        ValueError: a line is not a record, or has no prompt; it is named by its number.
+        OSError: the file cannot be read.
+    """
+    requests: list[Request] = []
+    try:
+        for record in islice(records(path), limit):
+            requests.append(request(record))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}, record {len(requests) + 1}: {error}") from error
+    if not requests:
+        raise ValueError(f"{path}: holds no prompts")
+    return requests
+
+
+def records(path: Path) -> Iterator[Mapping[str, Any]]:
+    name = path.name.removesuffix(".gz")
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8", newline="") as file:
+        yield from rows(file, Path(name).suffix)
+
+
+def rows(file: IO[str], suffix: str) -> Iterator[Mapping[str, Any]]:
+    if suffix == ".csv":
+        yield from csv.DictReader(file)
+    elif suffix == ".tsv":
+        yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        for line in file:
+            if line.strip():
+                yield json.loads(line)
+
+
+def request(record: Mapping[str, Any]) -> Request:
+    if not isinstance(record, Mapping):
+        raise ValueError(f"expected an object with a prompt, got {type(record).__name__}")
+    prompt = next((record[name] for name in PROMPT_FIELDS if record.get(name) is not None), None)
+    if not isinstance(prompt, str):
+        raise ValueError(f"expected a string in one of the fields {', '.join(PROMPT_FIELDS)}")
+    response, label = record.get("response"), record.get("label")
+    return Request(
+        prompt,
+        response if response is None or isinstance(response, str) else json.dumps(response),
+        str(record.get("namespace") or ""),
+        record.get("context") or None,
+        None if label in (None, "") else str(label),
+        int(number(record, "tokens")),
+        number(record, "cost"),
+        number(record, "latency_ms"),
+    )
+
+
+def number(record: Mapping[str, Any], name: str) -> float:
+    value = float(record.get(name) or 0)
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{name}: expected a number of at least 0, got {value}")
+    return value
