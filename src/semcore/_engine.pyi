@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import disjoint_base
 
 class Saving(NamedTuple):
     tokens: int
@@ -35,6 +36,7 @@ class Hit:
     @property
     def saving(self) -> Saving: ...
 
+@disjoint_base
 class Engine:
     def __init__(
         self,

@@ -103,4 +103,5 @@ def vector_bytes(dim: int, storage: int) -> int:
     """Bytes a slot for the stored vector and its codes, as the engine lays them out."""
     stored = (-(-dim * (2, 4, 0)[storage] // 8)) * 8
     planes = 2 * (-(-((dim + 1) // 2) // 32)) * 32
-    return stored + planes + (8 if dim else 0)
+    signs = -(-dim // 8)
+    return stored + planes + signs + (16 if dim else 0)

@@ -37,6 +37,22 @@ static const char *check_dot_u4(const sc_kernels *k) {
     return NULL;
 }
 
+static const char *check_sum_signs(const sc_kernels *k) {
+    static uint8_t block[32 * 512], tables[32 * 512];
+    uint16_t want[32], got[32];
+    for (uint32_t groups = 1; groups <= 512; groups++) {
+        uint32_t most = 65535 / (2 * groups) < 127 ? 65535 / (2 * groups) : 127;
+        for (uint32_t i = 0; i < 32 * groups; i++) {
+            block[i] = (uint8_t)rnd();
+            tables[i] = (uint8_t)(groups % 2 ? most : rnd() % (most + 1)); /* the largest sums too */
+        }
+        sc_kernels_scalar.sum_signs(block, groups, tables, want);
+        k->sum_signs(block, groups, tables, got);
+        if (memcmp(want, got, sizeof want) != 0) return "sum_signs";
+    }
+    return NULL;
+}
+
 static const char *check_match(const sc_kernels *k) {
     uint32_t tags[64], want[65], got[65];
     for (int round = 0; round < 2000; round++) {
@@ -83,6 +99,7 @@ static const char *check_f16(void) {
 
 static const char *check(const sc_kernels *k) {
     const char *why = check_dot_u4(k);
+    if (!why) why = check_sum_signs(k);
     if (!why) why = check_match(k);
     return why ? why : check_dots(k);
 }

@@ -189,7 +189,8 @@ def test_a_bit_flipped_anywhere_loses_only_what_it_hit(filled):
                 kept = survivors(cache, vectors)
                 assert kept >= 59, f"byte {at}: {60 - kept} entries lost"
                 lost += 60 - kept
-                assert n % 50 or cache.validate() is None
+                if n % 50 == 0:  # damage that no lookup touched is still there, and nothing else is wrong
+                    assert cache.validate() in (None, "an entry's checksum does not match")
         path.write_bytes(image)
     assert refused > 0
     assert lost > 0

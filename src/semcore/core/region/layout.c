@@ -34,6 +34,10 @@ static size_t place(sc_region *r, uint8_t *base) {
     PART(scales, sc_scale *, r->dim ? sizeof(sc_scale) * n : 0);
     PART(high, uint8_t *, r->plane * n);
     PART(low, uint8_t *, r->plane * n);
+    size_t lanes = sc_align(n, 32);
+    PART(signs, uint8_t *, (size_t)((r->dim + 7) / 8) * lanes);
+    PART(along, float *, r->dim ? sizeof(float) * lanes : 0);
+    PART(across, float *, r->dim ? sizeof(float) * lanes : 0);
     r->slot_bytes = (at - PAGE) / n;
     PART(chain, sc_a32 *, (size_t)4 * r->nblocks);
     at = sc_align(at, PAGE);

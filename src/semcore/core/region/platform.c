@@ -40,9 +40,15 @@ void *sc_os_map_private(size_t n) {
     return p == MAP_FAILED ? NULL : p;
 }
 void sc_os_unmap(void *p, size_t n) { munmap(p, n); }
+#if defined(CLOCK_REALTIME_COARSE)
+#define CLOCK CLOCK_REALTIME_COARSE /* a kernel tick (1 to 10 ms) is fine enough for a time to live; 28 ns less */
+#else
+#define CLOCK CLOCK_REALTIME
+#endif
+
 int64_t sc_os_now(void) {
     struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
+    clock_gettime(CLOCK, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 bool sc_os_random(void *to, size_t n) {

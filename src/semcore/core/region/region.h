@@ -1,7 +1,8 @@
 /* The region: everything of a cache in one mapping, private or a file.
  *
  *   header | hot | entries | exact | partitions | links | ptags | sketch | wheel | tagheads |
- *   chain | vectors | scales | high | low | blocks
+ *   chain |
+ *   vectors | scales | high | low | signs | along | across | blocks
  *
  * Parts are addressed by slot and block numbers, never by pointers. The header's first half, the
  * entries, their vectors and value chains are the truth; everything else is a function of the
@@ -93,6 +94,8 @@ typedef struct sc_region {
     uint8_t *vectors;
     sc_scale *scales;
     uint8_t *high, *low;       /* the 8-bit codes as two planes of 4 bits */
+    uint8_t *signs;            /* one bit a dimension, in blocks of 32 rows: semantic/signs.h */
+    float *along, *across;     /* of each row's signs: cosine and sine of the angle to its vector */
     uint8_t *blocks;
 
     uint32_t dim, storage, max_entries, nblocks, ntagheads, sketch_lines;

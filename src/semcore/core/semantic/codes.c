@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "../simd/kernels.h"
+#include "signs.h"
 
 static size_t byte_of(uint32_t i) { return (size_t)(i / 64) * 32 + i % 32; }
 static bool upper_half(uint32_t i) { return i % 64 >= 32; }
@@ -70,6 +71,7 @@ void sc_codes_build(sc_region *r, uint32_t slot) {
         encode(r, slot, x, scale);
     }
     r->scales[slot] = (sc_scale){scale, residual_of(r, slot, x, scale)};
+    sc_signs_store(r, slot, x);
 }
 
 void sc_codes_store(sc_region *r, uint32_t slot, const float *vector) {
@@ -108,20 +110,10 @@ void sc_query_prepare(const sc_region *r, const float *vector, sc_query *q) {
         q->sum += p;
         (upper_half(i) ? q->odd : q->even)[byte_of(i)] = p;
     }
-    q->scale = scale / q->norm;
-    q->error = (float)(sqrt(error) / q->norm * (1 + 1e-6));
+    q->half = (float)(scale / q->norm / 2);
+    q->error = (float)(sqrt(error) / q->norm * (1 + 1e-6)) + SC_SLACK;
     q->length = (float)(sqrt(length) / q->norm * (1 + 1e-6));
     q->full_error = r->storage == SC_I8 ? 0 : (float)(sqrt((double)r->dim) / 2 * (1 + 1e-6)) * q->length;
-}
-
-float sc_bound_high(const sc_query *q, const sc_scale *s, int32_t high) {
-    double estimate = q->scale * s->scale * (16.0 * high - 120.5 * q->sum);
-    return (float)estimate + q->length * s->residual + q->error + SC_SLACK;
-}
-
-float sc_bound_full(const sc_query *q, const sc_scale *s, int32_t high, int32_t low) {
-    double estimate = q->scale * s->scale * (16.0 * high + low - 128.0 * q->sum);
-    return (float)estimate + q->full_error * s->scale + q->error + SC_SLACK;
 }
 
 float sc_cosine(const sc_region *r, const sc_query *q, uint32_t slot) {

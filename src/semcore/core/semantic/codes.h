@@ -19,8 +19,8 @@
 typedef struct sc_query {
     const float *vector;
     double norm;                   /* of the vector as given */
-    double scale;                  /* t */
-    float error, length;           /* |f|, |t p| */
+    float half;                    /* t / 2 */
+    float error, length;           /* |f| + SC_SLACK, |t p| */
     float full_error;              /* √d / 2 * |t p|; 0 when the codes are the vector */
     int32_t sum;                   /* <p, 1> */
     _Alignas(64) int8_t even[SC_MAX_PLANE], odd[SC_MAX_PLANE];
@@ -36,7 +36,18 @@ void sc_query_prepare(const sc_region *r, const float *vector, sc_query *q);
 /* True cosine of the query and the stored vector of a slot, rounded to float, within [-1, 1]. */
 float sc_cosine(const sc_region *r, const sc_query *q, uint32_t slot);
 
-float sc_bound_high(const sc_query *q, const sc_scale *s, int32_t high);
-float sc_bound_full(const sc_query *q, const sc_scale *s, int32_t high, int32_t low);
+/* Twice the code product of a row, as an integer: no rounding before the float arithmetic. */
+static inline int32_t sc_product_high(const sc_query *q, int32_t high) { return 32 * high - 241 * q->sum; }
+static inline int32_t sc_product_full(const sc_query *q, int32_t high, int32_t low) {
+    return 32 * high + 2 * low - 256 * q->sum;
+}
+
+static inline float sc_bound_high(const sc_query *q, sc_scale s, int32_t high) {
+    return q->half * s.scale * (float)sc_product_high(q, high) + q->length * s.residual + q->error;
+}
+
+static inline float sc_bound_full(const sc_query *q, sc_scale s, int32_t high, int32_t low) {
+    return s.scale * (q->half * (float)sc_product_full(q, high, low) + q->full_error) + q->error;
+}
 
 #endif

@@ -1,8 +1,11 @@
 #include "scan.h"
 
 #include "../simd/kernels.h"
+#include "signs.h"
 
-#define CHUNK 64
+#define CHUNK SC_LANES
+/* Fewer rows of a block than this go straight to the 4-bit plane. */
+#define FEW 6
 /* Walk a list when it holds less than 1/64 of the rows: a linked row costs a cache miss or two,
  * a row that the tag rules out in a scan a fraction of a nanosecond. */
 #define WALK_SHARE 64
@@ -12,6 +15,7 @@ typedef struct search {
     sc_part part;
     int64_t now;
     sc_query q;
+    sc_sign_query signs;
     sc_top *top;
 } search;
 
@@ -46,27 +50,53 @@ static void rescore(search *s, uint32_t slot) {
     else s->top->damaged = slot;
 }
 
+/* Rows whose high plane cannot rule them out, moved to the front of ids and high; how many. */
+SC_RACY_READ static uint32_t keep_possible(const search *s, uint32_t *ids, int32_t *high, uint32_t n) {
+    float floor = (float)least(s->top);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        bool possible = sc_bound_high(&s->q, s->r->scales[ids[i]], high[i]) >= floor;
+        ids[kept] = ids[i];
+        high[kept] = high[i];
+        kept += possible;
+    }
+    return kept;
+}
+
 SC_RACY_READ static sc_scale scale_of(const sc_region *r, uint32_t slot) { return r->scales[slot]; }
 
-static void score(search *s, const uint32_t *ids, uint32_t n) {
+static void score(search *s, uint32_t *ids, uint32_t n) {
     const sc_region *r = s->r;
     int32_t high[CHUNK], low;
     sc_k->dot_u4(r->high, r->plane, ids, n, s->q.even, s->q.odd, high);
+    n = keep_possible(s, ids, high, n);
     for (uint32_t i = 0; i < n; i++) {
-        sc_scale scale = scale_of(r, ids[i]);
-        if (sc_bound_high(&s->q, &scale, high[i]) < least(s->top)) continue;
         sc_k->dot_u4(r->low, r->plane, &ids[i], 1, s->q.even, s->q.odd, &low);
-        if (sc_bound_full(&s->q, &scale, high[i], low) < least(s->top)) continue;
+        if (sc_bound_full(&s->q, scale_of(r, ids[i]), high[i], low) < least(s->top)) continue;
         rescore(s, ids[i]);
     }
 }
 
-/* Every row whose partition tag is ours. */
+/* Of n ids of one block, those that the signs cannot rule out. Below zero the bound says nothing. */
+static uint32_t keep_by_signs(const search *s, uint32_t block, uint32_t *ids, uint32_t n) {
+    float floor = (float)least(s->top);
+    if (n < FEW || !(floor > 0)) return n;
+    uint32_t mask = sc_signs_possible(s->r, &s->signs, block, floor), kept = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        ids[kept] = ids[i];
+        kept += mask >> (ids[i] % SC_LANES) & 1;
+    }
+    return kept;
+}
+
+/* Every row whose partition tag is ours, a block at a time. */
 static void scan_rows(search *s, uint32_t rows) {
     uint32_t ids[CHUNK + 1], tag = sc_part_tag(s->part); /* match() may write one past the last */
+    sc_signs_prepare(s->r, s->q.vector, s->q.norm, &s->signs);
     for (uint32_t at = 0; at < rows; at += CHUNK) {
         uint32_t n = rows - at < CHUNK ? rows - at : CHUNK;
         n = sc_k->match((const uint32_t *)(s->r->ptags + at), n, tag, at, ids);
+        if (n) n = keep_by_signs(s, at / CHUNK, ids, n);
         if (n) score(s, ids, n);
     }
 }
@@ -91,7 +121,8 @@ static bool worth_walking(uint32_t size, uint32_t rows) { return (uint64_t)size 
 void sc_scan(const sc_region *r, sc_part part, const float *query, int64_t now, sc_top *top) {
     uint32_t size, head = sc_part_find(r, part, &size), rows = sc_slot_high(r);
     if (head == SC_NIL) return;
-    search s = {.r = r, .part = part, .now = now, .top = top};
+    search s;
+    s.r = r, s.part = part, s.now = now, s.top = top; /* the tables are large: not zeroed */
     sc_query_prepare(r, query, &s.q);
     if (worth_walking(size, rows) && walk_list(&s, head, rows)) return;
     top->n = 0;

@@ -1,6 +1,6 @@
 /* The search: the few best live entries of one partition at or above a floor, best first.
  *
- * High plane -> bound -> low plane -> bound -> stored vector. What a bound drops is certainly below
+ * Signs -> bound -> high plane -> bound -> low plane -> bound -> stored vector. What a bound drops is certainly below
  * the floor, so the result is what brute force finds. A partition that holds few of the rows is
  * walked by its links, one that holds many is scanned with the rows' partition tags compared.
  * Lock-free: every candidate is verified in its entry; a race can cost a miss, never an answer. */

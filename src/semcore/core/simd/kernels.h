@@ -14,6 +14,9 @@ typedef struct sc_kernels {
     /* out[i] = sum over the row of slot ids[i] of 4-bit code x query; bytes is a multiple of 32. */
     void (*dot_u4)(const uint8_t *plane, size_t bytes, const uint32_t *ids, uint32_t n,
                    const int8_t *even, const int8_t *odd, int32_t *out);
+    /* sums[l] = over the groups g, tables[2g][low half of byte 32 g + l] + tables[2g + 1][high half];
+     * entries are at most 127 and the sums fit 16 bits. */
+    void (*sum_signs)(const uint8_t *block, uint32_t groups, const uint8_t *tables, uint16_t *sums);
     /* Appends to ids the numbers first + i with tags[i] == tag, for i < n; returns how many. */
     uint32_t (*match)(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first, uint32_t *ids);
     /* dot = <x, q>, square = <x, x>. */

@@ -25,6 +25,22 @@ SC_RACY_READ static void dot_u4_neon(const uint8_t *plane, size_t bytes, const u
     }
 }
 
+SC_RACY_READ static void sum_signs_neon(const uint8_t *block, uint32_t groups, const uint8_t *tables,
+                                        uint16_t *sums) {
+    const uint8x16_t half = vdupq_n_u8(15);
+    uint16x8_t sum[4] = {vdupq_n_u16(0), vdupq_n_u16(0), vdupq_n_u16(0), vdupq_n_u16(0)};
+    for (uint32_t g = 0; g < groups; g++, block += 32, tables += 32) {
+        uint8x16_t low = vld1q_u8(tables), high = vld1q_u8(tables + 16);
+        for (int i = 0; i < 2; i++) {
+            uint8x16_t v = vld1q_u8(block + 16 * i);
+            v = vaddq_u8(vqtbl1q_u8(low, vandq_u8(v, half)), vqtbl1q_u8(high, vshrq_n_u8(v, 4)));
+            sum[2 * i] = vaddw_u8(sum[2 * i], vget_low_u8(v));
+            sum[2 * i + 1] = vaddw_high_u8(sum[2 * i + 1], v);
+        }
+    }
+    for (int i = 0; i < 4; i++) vst1q_u16(sums + 8 * i, sum[i]);
+}
+
 SC_RACY_READ static uint32_t match_neon(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first,
                                         uint32_t *ids) {
     const uint32x4_t want = vdupq_n_u32(tag);
@@ -79,7 +95,7 @@ SC_RACY_READ static void dot_f32_neon(const float *x, const float *q, size_t n, 
     }
 }
 
-const sc_kernels sc_kernels_neon = {"neon", dot_u4_neon, match_neon, dot_f16_neon, dot_f32_neon};
+const sc_kernels sc_kernels_neon = {"neon", dot_u4_neon, sum_signs_neon, match_neon, dot_f16_neon, dot_f32_neon};
 #else
 typedef int sc_no_neon; /* ISO C forbids an empty file */
 #endif

@@ -11,6 +11,13 @@ SC_RACY_READ static void dot_u4_scalar(const uint8_t *plane, size_t bytes, const
     }
 }
 
+SC_RACY_READ static void sum_signs_scalar(const uint8_t *block, uint32_t groups, const uint8_t *tables,
+                                          uint16_t *sums) {
+    memset(sums, 0, 32 * sizeof *sums);
+    for (uint32_t g = 0; g < groups; g++, block += 32, tables += 32)
+        for (int l = 0; l < 32; l++) sums[l] = (uint16_t)(sums[l] + tables[block[l] & 15] + tables[16 + (block[l] >> 4)]);
+}
+
 SC_RACY_READ static uint32_t match_scalar(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first,
                                           uint32_t *ids) {
     uint32_t found = 0;
@@ -76,4 +83,4 @@ SC_RACY_READ static void dot_f32_scalar(const float *x, const float *q, size_t n
     *square = s;
 }
 
-const sc_kernels sc_kernels_scalar = {"scalar", dot_u4_scalar, match_scalar, dot_f16_scalar, dot_f32_scalar};
+const sc_kernels sc_kernels_scalar = {"scalar", dot_u4_scalar, sum_signs_scalar, match_scalar, dot_f16_scalar, dot_f32_scalar};

@@ -54,6 +54,26 @@ AVX2_KERNEL void dot_u4_avx2(const uint8_t *plane, size_t bytes, const uint32_t 
     }
 }
 
+/* 16-bit sums of bytes: `all` adds whole words, `odd` their high bytes; the low ones follow. */
+AVX2_KERNEL void sum_signs_avx2(const uint8_t *block, uint32_t groups, const uint8_t *tables, uint16_t *sums) {
+    const __m256i half = _mm256_set1_epi8(15);
+    __m256i all = _mm256_setzero_si256(), odd = all;
+    for (uint32_t g = 0; g < groups; g++, block += 32, tables += 32) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)block);
+        __m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)tables));
+        __m256i high = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(tables + 16)));
+        low = _mm256_shuffle_epi8(low, _mm256_and_si256(v, half));
+        high = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(v, 4), half));
+        v = _mm256_add_epi8(low, high);
+        all = _mm256_add_epi16(all, v);
+        odd = _mm256_add_epi16(odd, _mm256_srli_epi16(v, 8));
+    }
+    __m256i even = _mm256_sub_epi16(all, _mm256_slli_epi16(odd, 8));
+    __m256i a = _mm256_unpacklo_epi16(even, odd), b = _mm256_unpackhi_epi16(even, odd);
+    _mm256_storeu_si256((__m256i *)sums, _mm256_permute2x128_si256(a, b, 0x20));
+    _mm256_storeu_si256((__m256i *)(sums + 16), _mm256_permute2x128_si256(a, b, 0x31));
+}
+
 AVX2_KERNEL uint32_t match_avx2(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first, uint32_t *ids) {
     const __m256i want = _mm256_set1_epi32((int)tag);
     uint32_t found = 0, i = 0;
@@ -190,8 +210,8 @@ AVX512_KERNEL void dot_f32_avx512(const float *x, const float *q, size_t n, doub
     }
 }
 
-const sc_kernels sc_kernels_avx2 = {"avx2", dot_u4_avx2, match_avx2, dot_f16_avx2, dot_f32_avx2};
-const sc_kernels sc_kernels_avx512 = {"avx512", dot_u4_avx512, match_avx512, dot_f16_avx512, dot_f32_avx512};
+const sc_kernels sc_kernels_avx2 = {"avx2", dot_u4_avx2, sum_signs_avx2, match_avx2, dot_f16_avx2, dot_f32_avx2};
+const sc_kernels sc_kernels_avx512 = {"avx512", dot_u4_avx512, sum_signs_avx2, match_avx512, dot_f16_avx512, dot_f32_avx512};
 #else
 typedef int sc_no_x86; /* ISO C forbids an empty file */
 #endif
