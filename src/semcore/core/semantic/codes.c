@@ -20,21 +20,24 @@ static float largest(const float *v, uint32_t n) {
     return m;
 }
 
-static void put_nibbles(uint8_t *high, uint8_t *low, uint32_t i, uint8_t code) {
-    size_t at = byte_of(i);
-    int shift = upper_half(i) ? 4 : 0;
-    high[at] |= (uint8_t)((code >> 4) << shift);
-    low[at] |= (uint8_t)((code & 15) << shift);
+/* Rounds half away from zero: unlike lrintf, every compiler turns it into a few vector instructions. */
+static void quantise(const float *x, uint32_t n, float scale, int8_t *c) {
+    float factor = 1 / scale;
+    for (uint32_t i = 0; i < n; i++) {
+        int v = (int)(x[i] * factor + (x[i] < 0 ? -0.5f : 0.5f));
+        c[i] = (int8_t)(v > 127 ? 127 : v < -127 ? -127 : v);
+    }
 }
 
-static void encode(sc_region *r, uint32_t slot, const float *x, float scale) {
+static void pack(sc_region *r, uint32_t slot, const int8_t *c) {
     uint8_t *high = r->high + r->plane * slot, *low = r->low + r->plane * slot;
     memset(high, 0, r->plane);
     memset(low, 0, r->plane);
     for (uint32_t i = 0; i < r->dim; i++) {
-        long c = lrintf(x[i] / scale);
-        c = c > 127 ? 127 : c < -127 ? -127 : c;
-        put_nibbles(high, low, i, (uint8_t)(c + 128));
+        uint8_t code = (uint8_t)(c[i] + 128);
+        int shift = upper_half(i) ? 4 : 0;
+        high[byte_of(i)] |= (uint8_t)((code >> 4) << shift);
+        low[byte_of(i)] |= (uint8_t)((code & 15) << shift);
     }
 }
 
@@ -44,12 +47,12 @@ static int code_at(const sc_region *r, uint32_t slot, uint32_t i) {
     return ((r->high[at] >> shift) & 15) * 16 + ((r->low[at] >> shift) & 15) - 128;
 }
 
-static float residual_of(const sc_region *r, uint32_t slot, const float *x, float scale) {
+/* The norm of what the high plane leaves out of x. */
+static float residual(const int8_t *c, const float *x, uint32_t n, float scale) {
     double s = 0;
-    for (uint32_t i = 0; i < r->dim; i++) {
-        int coarse = ((code_at(r, slot, i) + 128) & ~15);
-        double e = x[i] - (double)scale * (coarse - 120.5);
-        s += e * e;
+    for (uint32_t i = 0; i < n; i++) {
+        float e = x[i] - scale * ((float)((c[i] + 128) & ~15) - 120.5f);
+        s += (double)e * e;
     }
     return (float)(sqrt(s) * (1 + 1e-6));
 }
@@ -61,17 +64,26 @@ static void unit(float *x, uint32_t n) {
 
 void sc_codes_build(sc_region *r, uint32_t slot) {
     float x[SC_MAX_DIM], scale;
+    int8_t c[SC_MAX_DIM];
     sc_codes_load(r, slot, x);
     if (r->storage == SC_I8) { /* the codes are the vector: its unit form is c / |c| */
         scale = (float)(1 / norm_of(x, r->dim));
+        for (uint32_t i = 0; i < r->dim; i++) c[i] = (int8_t)x[i];
         for (uint32_t i = 0; i < r->dim; i++) x[i] *= scale;
     } else {
         unit(x, r->dim);
         scale = largest(x, r->dim) / 127;
-        encode(r, slot, x, scale);
+        quantise(x, r->dim, scale, c);
+        pack(r, slot, c);
     }
-    r->scales[slot] = (sc_scale){scale, residual_of(r, slot, x, scale)};
+    r->scales[slot] = (sc_scale){scale, residual(c, x, r->dim, scale)};
     sc_signs_store(r, slot, x);
+}
+
+static void store_i8(sc_region *r, uint32_t slot, const float *x) {
+    int8_t c[SC_MAX_DIM];
+    quantise(x, r->dim, largest(x, r->dim) / 127, c);
+    pack(r, slot, c);
 }
 
 void sc_codes_store(sc_region *r, uint32_t slot, const float *vector) {
@@ -79,7 +91,7 @@ void sc_codes_store(sc_region *r, uint32_t slot, const float *vector) {
     float x[SC_MAX_DIM];
     double norm = norm_of(vector, r->dim);
     for (uint32_t i = 0; i < r->dim; i++) x[i] = (float)(vector[i] / norm);
-    if (r->storage == SC_I8) encode(r, slot, x, largest(x, r->dim) / 127);
+    if (r->storage == SC_I8) store_i8(r, slot, x);
     else if (r->storage == SC_F32) memcpy(row, x, 4 * (size_t)r->dim);
     else
         for (uint32_t i = 0; i < r->dim; i++) ((uint16_t *)row)[i] = sc_f16_from(x[i]);
