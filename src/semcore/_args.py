@@ -12,6 +12,7 @@ from semcore.embed import Embedder
 from semcore.errors import ConfigError
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
+MOST_SLIDING = 4_000_000
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -28,10 +29,12 @@ def parse_bytes(size: int | str) -> int:
     return number
 
 
-def check_ttl(ttl: float | None) -> float:
+def check_ttl(ttl: float | None, sliding: bool) -> float:
     """Seconds to live, as the engine takes them: 0 for ever."""
     if ttl is None:
         return 0.0
+    if sliding and isinstance(ttl, (int, float)) and ttl > MOST_SLIDING:
+        raise ValueError(f"ttl: a sliding one is at most {MOST_SLIDING} seconds, got {ttl!r}")
     if not isinstance(ttl, (int, float)) or not math.isfinite(ttl) or not 0 < ttl < 1e10:
         raise ValueError(f"ttl: expected seconds above 0 and below 1e10, or None, got {ttl!r}")
     return float(ttl)

@@ -11,6 +11,7 @@ cimport cython
 cimport numpy as cnp
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.math cimport ceil
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -117,16 +118,18 @@ cdef bytes pack_context(object context):
     if isinstance(context, str):
         return b"s" + (<str>context).encode("utf-8", "surrogatepass")
     try:
-        return b"m" + msgpack.packb(in_order(context), unicode_errors="surrogatepass")
+        return b"m" + msgpack.packb(in_order(context, 0), unicode_errors="surrogatepass")
     except (TypeError, OverflowError, ValueError) as error:
         raise TypeError(f"context: {error}") from error
 
 
-cdef object in_order(object o):
+cdef object in_order(object o, int depth):
+    if depth > 100:
+        raise ValueError("nested more than 100 deep")
     if isinstance(o, dict):
-        return {k: in_order(v) for k, v in sorted(o.items())}
+        return {k: in_order(v, depth + 1) for k, v in sorted(o.items())}
     if isinstance(o, (list, tuple)):
-        return [in_order(v) for v in o]
+        return [in_order(v, depth + 1) for v in o]
     return o
 
 
@@ -139,9 +142,15 @@ cdef object pack_value(object value, uint8_t *kind):
         return value
     kind[0] = VALUE_PACKED
     try:
-        return msgpack.packb(value, unicode_errors="surrogatepass")
+        packed = msgpack.packb(value, unicode_errors="surrogatepass")
+        unpack_any(packed)  # a map with a list for a key packs, and never comes back
+        return packed
     except (TypeError, OverflowError, ValueError) as error:
         raise TypeError(f"value: {error}; give str, bytes or what msgpack can hold") from error
+
+
+cdef object unpack_any(bytes packed):
+    return msgpack.unpackb(packed, strict_map_key=False, unicode_errors="surrogatepass")
 
 
 cdef object unpack(const char *at, Py_ssize_t size, uint8_t kind):
@@ -149,8 +158,7 @@ cdef object unpack(const char *at, Py_ssize_t size, uint8_t kind):
         return PyUnicode_DecodeUTF8(at, size, "surrogatepass")
     if kind == VALUE_BYTES:
         return PyBytes_FromStringAndSize(at, size)
-    return msgpack.unpackb(PyBytes_FromStringAndSize(at, size), strict_map_key=False,
-                           unicode_errors="surrogatepass")
+    return unpack_any(PyBytes_FromStringAndSize(at, size))
 
 
 cdef class Engine:
@@ -164,6 +172,7 @@ cdef class Engine:
     cdef object clock
     cdef int busy       # calls that run without the GIL; whoever ends last closes
     cdef bint closed
+    cdef bint file      # its bytes may have been forged
     cdef readonly uint32_t dim
     cdef readonly double threshold
     cdef object last_namespace  # of the last call without a context, and its partition
@@ -197,6 +206,7 @@ cdef class Engine:
             raise_for(rc, (<bytes>why).decode("utf-8", "replace"))
         self.clock = clock
         self.dim = dim
+        self.file = path is not None
         self.threshold = threshold
         self.closed = False
 
@@ -223,7 +233,10 @@ cdef class Engine:
     cdef int64_t now(self) except? -1:
         if self.clock is None:
             return sc_now()
-        return <int64_t>(<double>self.clock() * 1e6)
+        cdef double seconds = self.clock()
+        if not 0 <= seconds < 4e12:
+            raise ValueError(f"clock: expected seconds since the epoch, got {seconds}")
+        return <int64_t>(seconds * 1e6)
 
     cdef sc_part part(self, object namespace, object context) except *:
         cdef Bytes ns
@@ -246,7 +259,7 @@ cdef class Engine:
         if self.dim == 0:
             raise ValueError("vector: this cache is exact-only (made without an embedder or dim)")
         if not isinstance(v, np.ndarray) or (<cnp.ndarray>v).descr.type_num != cnp.NPY_FLOAT32 \
-                or not cnp.PyArray_IS_C_CONTIGUOUS(v):
+                or not cnp.PyArray_ISCARRAY_RO(v):  # contiguous, aligned, of this machine's byte order
             v = to_float32(v)
         a = v
         if cnp.PyArray_NDIM(a) != 1 or cnp.PyArray_SIZE(a) != self.dim:
@@ -268,7 +281,7 @@ cdef class Engine:
             raw = PyUnicode_New(ref.value_len, 127)
             if sc_read_value(self.c, ref, PyUnicode_DATA(raw)) != SC_OK:
                 return MOVED
-            return raw if sc_is_ascii(PyUnicode_DATA(raw), ref.value_len) else MOVED
+            return MOVED if self.file and not sc_is_ascii(PyUnicode_DATA(raw), ref.value_len) else raw
         if ref.value_len > sizeof(small):
             at = <char *>malloc(ref.value_len)
             if at == NULL:
@@ -465,17 +478,21 @@ cdef class Engine:
             a = None if vector is None else self.vector(vector)
             p.text, p.text_len, p.text_kind = t.at, t.size, t.kind
             p.value, p.value_len, p.value_kind = PyBytes_AS_STRING(packed), PyBytes_GET_SIZE(packed), kind
-            p.vector = NULL if a is None else <const float *>cnp.PyArray_DATA(a)
+            p.vector = NULL
+            if a is not None:
+                p.vector = <const float *>cnp.PyArray_DATA(a)
             p.ntags = self.tags(p.part, tags, hashes)
             p.tags = hashes
             now = self.now()
-            p.expires = SC_FOREVER if ttl == 0 else now + <int64_t>(ttl * 1e6)
-            p.sliding_ms = <uint32_t>(ttl * 1e3) if sliding else 0
+            p.sliding_ms = <uint32_t>ceil(ttl * 1e3) if sliding else 0
+            p.expires = SC_FOREVER if ttl == 0 else now + (<int64_t>p.sliding_ms * 1000 if sliding else <int64_t>(ttl * 1e6))
             p.keep_text = keep_text
             p.saving.tokens, p.saving.cost, p.saving.latency_ms = tokens, cost, latency_ms
             rc = sc_put_entry(self.c, &p, now, &id)
-            if rc != SC_OK:
+            if rc == SC_ETOOBIG:
                 raise_for(rc, f"value: {p.value_len} bytes (text {p.text_len}) can never fit into this cache")
+            if rc != SC_OK:
+                raise_for(rc, "")
             return id
         finally:
             self.leave(1)
@@ -647,7 +664,10 @@ def isas():
 def set_isa(name):
     """Forces the kernels of an instruction set (None: the best). For tests."""
     cdef bytes raw = b"" if name is None else name.encode()
-    if sc_isa_select(NULL if name is None else <const char *>raw) != SC_OK:
+    cdef const char *wanted = NULL
+    if name is not None:
+        wanted = raw
+    if sc_isa_select(wanted) != SC_OK:
         raise ConfigError(f"SEMCORE_ISA: this machine has {isas()}, not {name!r}")
 
 

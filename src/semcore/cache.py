@@ -59,8 +59,8 @@ class Cache(_engine.Engine):
         store_text: bool = True,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self._ttl = check_ttl(ttl)
         self._sliding = bool(sliding)
+        self._ttl = check_ttl(ttl, self._sliding)
         self._store_text = bool(store_text)
         self._embed = resolve(embed)
         self._flights = Flights()
@@ -344,7 +344,7 @@ class Cache(_engine.Engine):
         latency_ms: float = 0.0,
     ) -> int:
         check_saving(tokens, cost, latency_ms)
-        seconds = self._ttl if ttl is UNSET else check_ttl(ttl)
+        seconds = self._ttl if ttl is UNSET else check_ttl(ttl, self._sliding)
         return self._put(
             text, value, namespace, context, vector, seconds, self._sliding, check_tags(tags),
             self._store_text, int(tokens), cost, latency_ms,

@@ -42,6 +42,18 @@ def test_kernels_of_this_machine(compiler, tmp_path):
         assert "avx2" in out
 
 
+def test_avx512_emulated_in_plain_c(tmp_path):
+    if not Path("/usr/include/simde/x86/avx512.h").exists() or not shutil.which("gcc"):
+        pytest.skip("needs libsimde-dev and gcc")
+    if not sysconfig.get_platform().endswith("x86_64"):
+        pytest.skip("x86-64 only")
+    out = tmp_path / "kernels"
+    emulate = ["-DSC_EMULATE", f"-I{ROOT / 'tests/c/emulate'}", "-w"]
+    command = ["gcc", "-std=c11", "-O1", *emulate, *map(str, SOURCES), "-lm", "-o", str(out)]
+    subprocess.run(command, check=True)
+    assert run(str(out)).startswith("ok avx512 ")
+
+
 def test_neon_under_an_emulator(tmp_path):
     compiler, emulator = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
     if not compiler or not emulator:

@@ -14,11 +14,24 @@
 
 int64_t sc_now(void) { return sc_os_now(); }
 
-void sc_engine_lock(sc_cache *c) {
-    if (sc_lock(&c->r) == SC_OWNER_DIED) sc_engine_recover(c);
+int sc_engine_lock(sc_cache *c) {
+    if (sc_lock(&c->r) == SC_OWNER_DIED) c->r.suspect = true;
+    int rc = sc_engine_settle(c);
+    if (rc != SC_OK) sc_unlock(&c->r);
+    return rc;
 }
 
-void sc_engine_unlock(sc_cache *c) { sc_unlock(&c->r); }
+void sc_engine_unlock(sc_cache *c) {
+    sc_engine_settle(c); /* if memory ran out, the next owner of the lock tries again */
+    sc_unlock(&c->r);
+}
+
+int sc_engine_settle(sc_cache *c) {
+    if (!c->r.suspect) return SC_OK;
+    int rc = sc_engine_recover(c);
+    if (rc == SC_OK) c->r.suspect = false;
+    return rc;
+}
 
 /* ---- life ---- */
 
@@ -26,7 +39,7 @@ static int check_options(const sc_options *o, char *why, size_t n) {
     if (o->dim > SC_MAX_DIM) snprintf(why, n, "dim: %u is over %d", o->dim, SC_MAX_DIM);
     else if (o->storage > SC_I8) snprintf(why, n, "storage: %u is not a vector storage", o->storage);
     else if (o->policy > SC_POLICY_LFU) snprintf(why, n, "policy: %u is not a policy", o->policy);
-    else if (o->max_entries > (1u << 30)) snprintf(why, n, "max_entries: %u is over 2^30", o->max_entries);
+    else if (o->max_entries > SC_MAX_ENTRIES) snprintf(why, n, "max_entries: %u is over 2^30", o->max_entries);
     else if (o->fingerprint && strlen(o->fingerprint) >= SC_FINGERPRINT)
         snprintf(why, n, "fingerprint: over %d bytes", SC_FINGERPRINT - 1);
     else return SC_OK;
@@ -140,8 +153,20 @@ int sc_engine_index(sc_region *r, uint32_t slot, const uint64_t *tags) {
     return SC_OK;
 }
 
+/* May the record be believed when it names the blocks, tags and partition to take it out of? */
+static bool believable(const sc_region *r, uint32_t slot) {
+    const sc_entry *e = &r->entries[slot];
+    return !r->file || (e->sum == sc_entry_sum(r, e) && sc_tags_owned(r, slot, e->ntags));
+}
+
 void sc_engine_remove(sc_region *r, uint32_t slot) {
     sc_entry *e = &r->entries[slot];
+    if (!believable(r, slot)) {
+        sc_entry_free(r, slot);
+        SC_ADD(&r->h->ledger.damaged, 1);
+        r->suspect = true;
+        return;
+    }
     SC_STORE(&r->ptags[slot], 0);
     sc_table_remove(&r->exact, sc_key_tag(e->key), slot);
     sc_part_unlink(r, slot);
@@ -155,12 +180,12 @@ void sc_engine_remove(sc_region *r, uint32_t slot) {
 }
 
 void sc_engine_drop_damaged(sc_cache *c, uint32_t slot) {
-    sc_engine_lock(c);
+    if (sc_engine_lock(c) != SC_OK) return;
     if (sc_entry_live(&c->r, slot) && !sc_entry_whole(&c->r, slot)) {
         /* What its record says of its place cannot be trusted: only recovery removes it safely. */
         sc_entry_free(&c->r, slot);
         SC_ADD(&c->r.h->ledger.damaged, 1);
-        sc_engine_recover(c);
+        c->r.suspect = true;
     }
     sc_engine_unlock(c);
 }

@@ -14,9 +14,11 @@ static inline uint32_t sc_key_tag(const uint64_t key[2]) { return (uint32_t)key[
 
 void sc_key(const sc_region *r, sc_part part, const void *text, size_t len, uint8_t kind, uint64_t key[2]);
 
-/* Takes the lock, and recovers first when its last owner died holding it. */
-void sc_engine_lock(sc_cache *c);
+/* Takes the lock, and recovers first when its last owner died holding it; not held if it fails. */
+int sc_engine_lock(sc_cache *c);
+/* Recovers when the region became suspect meanwhile, and lets go. */
 void sc_engine_unlock(sc_cache *c);
+int sc_engine_settle(sc_cache *c); /* recovers if the region is suspect */
 
 /* The live slot of a key, or SC_NIL; lock-free. */
 uint32_t sc_engine_find(const sc_region *r, const uint64_t key[2], sc_entry *out);

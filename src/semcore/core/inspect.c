@@ -102,7 +102,7 @@ static const char *validate(const sc_region *r) {
 }
 
 const char *sc_validate(sc_cache *c) {
-    sc_engine_lock(c);
+    if (sc_engine_lock(c) != SC_OK) return "out of memory while recovering";
     const char *why = validate(&c->r);
     sc_engine_unlock(c);
     return why;

@@ -76,6 +76,10 @@ int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) {
     sc_entry e;
     if (!sc_slot_ok(&c->r, slot) || !sc_entry_snapshot(&c->r, slot, &e)) return SC_ENOTFOUND;
     if (SC_LOAD(&e.seq) != (uint32_t)(id >> 32) || !sc_entry_alive(&e, now)) return SC_ENOTFOUND;
+    if (!record_whole(&c->r, &e)) {
+        sc_engine_drop_damaged(c, slot);
+        return SC_ENOTFOUND;
+    }
     fill(out, &e, slot, 1.0f);
     return SC_OK;
 }
@@ -83,7 +87,7 @@ int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) {
 uint32_t sc_next_live(sc_cache *c, uint32_t from, int64_t now, sc_ref *out) {
     sc_entry e;
     for (uint32_t slot = from; slot < sc_slot_high(&c->r); slot++) {
-        if (!sc_entry_snapshot(&c->r, slot, &e) || !sc_entry_alive(&e, now)) continue;
+        if (!sc_entry_snapshot(&c->r, slot, &e) || !sc_entry_alive(&e, now) || !record_whole(&c->r, &e)) continue;
         fill(out, &e, slot, 1.0f);
         return slot;
     }
@@ -131,7 +135,7 @@ int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to) {
 /* ---- what is left behind ---- */
 
 static void slide(sc_cache *c, const sc_ref *ref, int64_t now) {
-    sc_engine_lock(c);
+    if (sc_engine_lock(c) != SC_OK) return;
     sc_entry *e = &c->r.entries[ref->slot];
     if (SC_LOAD(&e->seq) == ref->seq) e->expires = now + (int64_t)e->sliding_ms * 1000;
     sc_engine_unlock(c);

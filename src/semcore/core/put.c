@@ -49,16 +49,18 @@ static int make_room(sc_cache *c, uint32_t blocks, int64_t now) {
     return SC_OK;
 }
 
-static void write_payload(sc_region *r, sc_entry *e, const sc_put *p) {
+static bool write_payload(sc_region *r, sc_entry *e, const sc_put *p) {
     e->block = sc_blocks_take(r, sc_blocks_for(payload(p)));
     e->tag_block = sc_blocks_take(r, sc_tag_blocks(p->ntags));
+    if ((payload(p) && e->block == SC_NIL) || (p->ntags && e->tag_block == SC_NIL)) return false;
     sc_cursor at = {e->block, 0};
     sc_chain_write(r, &at, p->value, p->value_len);
     sc_chain_write(r, &at, p->text, e->text_len);
     sc_chain_write(r, &at, p->tags, 8u * p->ntags);
+    return true;
 }
 
-static void write_entry(sc_region *r, uint32_t slot, const sc_put *p, const sc_entry *sums, int64_t now) {
+static int write_entry(sc_region *r, uint32_t slot, const sc_put *p, const sc_entry *sums, int64_t now) {
     sc_entry *e = &r->entries[slot];
     sc_entry_begin(r, slot);
     e->value_sum = sums->value_sum;
@@ -77,13 +79,17 @@ static void write_entry(sc_region *r, uint32_t slot, const sc_put *p, const sc_e
     e->has_vector = p->vector != NULL;
     e->ntags = (uint8_t)p->ntags;
     e->vector_sum = 0;
-    write_payload(r, e, p);
+    if (!write_payload(r, e, p)) {
+        sc_entry_free(r, slot);
+        return SC_EREGION;
+    }
     if (p->vector) {
         sc_codes_store(r, slot, p->vector);
         e->vector_sum = sc_vector_sum(r, slot);
     }
     e->sum = sc_entry_sum(r, e);
     sc_entry_commit(r, slot);
+    return SC_OK;
 }
 
 /* What a hit spares, in tokens or their equal: 1e-6 of cost, or four bytes of the answer. */
@@ -113,18 +119,19 @@ static int put_locked(sc_cache *c, const sc_put *p, const sc_entry *sums, int64_
     }
     uint16_t count = old == SC_NIL ? count_of(c, sums->key[1]) : sc_hot_count(r, old);
     if (old != SC_NIL && !has_room(r, blocks_of(p))) {
-        sc_engine_remove(r, old); /* no room for both; otherwise readers never see the key gone */
+        sc_engine_remove(r, old); /* no room for both */
         old = SC_NIL;
     }
     int rc = make_room(c, blocks_of(p), now);
     uint32_t slot = rc == SC_OK ? sc_slot_take(r) : SC_NIL;
     if (slot == SC_NIL) return SC_EREGION;
-    write_entry(r, slot, p, sums, now);
-    if (old != SC_NIL) sc_engine_remove(r, old);
-    rc = sc_engine_index(r, slot, p->tags);
     sc_hot_new(r, slot, count, density_of(p));
+    rc = write_entry(r, slot, p, sums, now);
+    if (rc != SC_OK) return rc;
+    if (sc_engine_index(r, slot, p->tags) != SC_OK) r->suspect = true; /* committed: recovery indexes it */
+    if (old != SC_NIL) sc_engine_remove(r, old); /* after: readers never see the key gone */
     *id = ((uint64_t)SC_LOAD(&r->entries[slot].seq) << 32) | slot;
-    return rc;
+    return SC_OK;
 }
 
 int sc_put_entry(sc_cache *c, const sc_put *p, int64_t now, uint64_t *id) {
@@ -134,8 +141,14 @@ int sc_put_entry(sc_cache *c, const sc_put *p, int64_t now, uint64_t *id) {
     sc_entry sums = {.value_sum = sc_checksum(r, p->value, p->value_len),
                      .text_sum = sc_text_sum(r, p->text, p->keep_text ? p->text_len : 0, p->tags, p->ntags)};
     sc_key(r, p->part, p->text, p->text_len, p->text_kind, sums.key);
-    sc_engine_lock(c);
+    rc = sc_engine_lock(c);
+    if (rc != SC_OK) return rc;
     rc = put_locked(c, p, &sums, now, id);
+    if (rc == SC_EREGION) { /* the indexes are damaged: made anew, there is room */
+        c->r.suspect = true;
+        rc = sc_engine_settle(c);
+        if (rc == SC_OK) rc = put_locked(c, p, &sums, now, id);
+    }
     sc_engine_unlock(c);
     if (rc == SC_OK) SC_ADD(&c->r.h->ledger.puts, 1);
     return rc;
@@ -151,7 +164,8 @@ static void delete_one(sc_region *r, uint32_t slot) {
 int sc_delete(sc_cache *c, uint64_t id) {
     uint32_t slot = (uint32_t)id;
     if (!sc_slot_ok(&c->r, slot)) return SC_ENOTFOUND;
-    sc_engine_lock(c);
+    int rc = sc_engine_lock(c);
+    if (rc != SC_OK) return rc;
     uint32_t seq = sc_entry_seq(&c->r, slot);
     bool there = sc_is_live(seq) && seq == (uint32_t)(id >> 32);
     if (there) delete_one(&c->r, slot);
@@ -163,7 +177,8 @@ int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t len, uint
     uint64_t key[2];
     sc_entry e;
     sc_key(&c->r, part, text, len, kind, key);
-    sc_engine_lock(c);
+    int rc = sc_engine_lock(c);
+    if (rc != SC_OK) return rc;
     uint32_t slot = sc_engine_find(&c->r, key, &e);
     if (slot != SC_NIL) delete_one(&c->r, slot);
     sc_engine_unlock(c);
@@ -172,19 +187,22 @@ int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t len, uint
 
 uint64_t sc_invalidate(sc_cache *c, uint64_t tag) {
     uint64_t n = 0;
-    sc_engine_lock(c);
-    for (uint32_t slot; n < c->r.max_entries; n++) {
-        slot = sc_tags_first(&c->r, tag);
-        if (!sc_slot_ok(&c->r, slot) || !sc_entry_live(&c->r, slot)) break;
-        delete_one(&c->r, slot);
-    }
+    if (sc_engine_lock(c) != SC_OK) return 0;
+    do { /* again when a damaged entry stood in the way of the others */
+        uint32_t slot;
+        while ((slot = sc_tags_first(&c->r, tag)) != SC_NIL && sc_slot_ok(&c->r, slot) &&
+               sc_entry_live(&c->r, slot) && !c->r.suspect) {
+            delete_one(&c->r, slot);
+            n++;
+        }
+    } while (c->r.suspect && sc_engine_settle(c) == SC_OK);
     sc_engine_unlock(c);
     return n;
 }
 
 uint64_t sc_clear(sc_cache *c, const sc_part *ns) {
     uint64_t n = 0;
-    sc_engine_lock(c);
+    if (sc_engine_lock(c) != SC_OK) return 0;
     for (uint32_t slot = 0; slot < sc_slot_high(&c->r); slot++) {
         if (!sc_entry_live(&c->r, slot)) continue;
         if (ns && c->r.entries[slot].part.ns != ns->ns) continue;
@@ -196,7 +214,7 @@ uint64_t sc_clear(sc_cache *c, const sc_part *ns) {
 }
 
 uint64_t sc_expire(sc_cache *c, int64_t now) {
-    sc_engine_lock(c);
+    if (sc_engine_lock(c) != SC_OK) return 0;
     uint64_t n = sc_wheel_advance(&c->r, now, true, expire_one);
     sc_engine_unlock(c);
     return n;

@@ -90,6 +90,7 @@ static int index_again(sc_region *r, uint32_t slot) {
     if (SC_LOAD(&r->h->state.free_blocks) < blocks) return SC_ETOOBIG; /* only in a forged file */
     if (!sc_chain_read(r, e->block, (uint64_t)e->value_len + e->text_len, tags, 8u * e->ntags)) return SC_EREGION;
     e->tag_block = sc_blocks_take(r, blocks);
+    if (blocks && e->tag_block == SC_NIL) return SC_ETOOBIG;
     if (e->has_vector) sc_codes_build(r, slot);
     return sc_engine_index(r, slot, tags);
 }

@@ -15,6 +15,7 @@
 #define SC_NIL UINT32_MAX     /* no slot, no block, no node */
 #define SC_FOREVER INT64_MAX  /* an expiry that never comes */
 #define SC_MAX_DIM 4096
+#define SC_MAX_ENTRIES (1u << 30)
 #define SC_MAX_TAGS 64
 #define SC_MAX_TOP 64         /* most candidates that one search returns */
 #define SC_FINGERPRINT 120    /* bytes kept of the embedder's fingerprint, NUL included */

@@ -13,7 +13,7 @@ static uint16_t clamp_count(double c) { return (uint16_t)(c > UINT16_MAX ? UINT1
 
 uint16_t sc_hot_count(const sc_region *r, uint32_t slot) {
     sc_hot h = sc_hot_unpack(SC_LOAD(&r->hot[slot]));
-    int64_t c = sc_decayed(h, SC_LOAD(&r->h->tick) - h.tick, r->max_entries);
+    int64_t c = sc_decayed(h, sc_age(r, h), r->max_entries);
     return (uint16_t)(c < 0 ? 0 : c);
 }
 
@@ -26,7 +26,7 @@ void sc_hot_new(sc_region *r, uint32_t slot, uint16_t count, int8_t density) {
 void sc_hot_hit(sc_region *r, uint32_t slot) {
     sc_hot h = sc_hot_unpack(SC_LOAD(&r->hot[slot]));
     uint32_t tick = next_tick(r);
-    double before = (double)sc_decayed(h, tick - h.tick, r->max_entries) / SC_COUNT_ONE;
+    double before = (double)sc_decayed(h, sc_age(r, h), r->max_entries) / SC_COUNT_ONE;
     h.count = clamp_count(log2(1.0 + exp2(before)) * SC_COUNT_ONE + 0.5);
     h.tick = tick;
     SC_STORE(&r->hot[slot], sc_hot_pack(h));

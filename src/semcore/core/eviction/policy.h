@@ -32,6 +32,12 @@ int64_t sc_score_value(sc_hot h, uint32_t age, uint32_t capacity);
 int64_t sc_score_lru(sc_hot h, uint32_t age, uint32_t capacity);
 int64_t sc_score_lfu(sc_hot h, uint32_t age, uint32_t capacity);
 
+/* Accesses since a tick. Racing readers may set the counter back a little: that is no age. */
+static inline uint32_t sc_age(const sc_region *r, sc_hot h) {
+    uint32_t age = SC_LOAD(&r->h->tick) - h.tick;
+    return age > UINT32_MAX / 2 ? 0 : age;
+}
+
 /* The count as it decayed over an age, in 1/2048 of log2; may be negative. */
 static inline int64_t sc_decayed(sc_hot h, uint32_t age, uint32_t capacity) {
     return (int64_t)h.count - (int64_t)((uint64_t)age * SC_COUNT_ONE / ((uint64_t)SC_HALF_LIFE * capacity));
@@ -48,6 +54,9 @@ int8_t sc_density(double saving, double bytes);
 uint32_t sc_victim(sc_region *r, int policy); /* SC_NIL when nothing is live */
 
 /* sketch.c: how often keys were asked for, the evicted ones too */
+static inline sc_a8 *sc_sketch_line(const sc_region *r, uint64_t key) {
+    return r->sketch + 64 * (size_t)((key >> 32) * r->sketch_lines >> 32);
+}
 uint32_t sc_sketch_estimate(const sc_region *r, uint64_t key);
 void sc_sketch_count(sc_region *r, uint64_t key);
 void sc_sketch_age(sc_region *r); /* under the lock */

@@ -5,10 +5,6 @@
  * Halved after ten counts an entry of the cache. */
 #include "policy.h"
 
-static sc_a8 *line_of(const sc_region *r, uint64_t key) {
-    return r->sketch + 64 * (size_t)((key >> 32) * r->sketch_lines >> 32);
-}
-
 /* The i-th of a key's four counters: a quarter of the line each, 32 counters a quarter. */
 static uint32_t counter(uint64_t key, int i) { return 32u * (uint32_t)i + ((key >> (5 * i)) & 31); }
 
@@ -19,14 +15,14 @@ static void increment(sc_a8 *line, uint32_t i) {
 }
 
 uint32_t sc_sketch_estimate(const sc_region *r, uint64_t key) {
-    sc_a8 *line = line_of(r, key);
+    sc_a8 *line = sc_sketch_line(r, key);
     uint32_t low = 15;
     for (int i = 0; i < 4; i++) low = get(line, counter(key, i)) < low ? get(line, counter(key, i)) : low;
     return low;
 }
 
 void sc_sketch_count(sc_region *r, uint64_t key) {
-    sc_a8 *line = line_of(r, key);
+    sc_a8 *line = sc_sketch_line(r, key);
     for (int i = 0; i < 4; i++) increment(line, counter(key, i));
     SC_BUMP(&r->h->state.history, 1);
 }

@@ -19,7 +19,7 @@ typedef struct pick { uint32_t slot; int64_t score; } pick;
 static void consider(const sc_region *r, sc_score score, uint32_t slot, pick *low) {
     if (!sc_entry_live(r, slot)) return;
     sc_hot h = sc_hot_unpack(SC_LOAD(&r->hot[slot]));
-    int64_t s = score(h, SC_LOAD(&r->h->tick) - h.tick, r->max_entries);
+    int64_t s = score(h, sc_age(r, h), r->max_entries);
     if (low->slot == SC_NIL || s < low->score) *low = (pick){slot, s};
 }
 

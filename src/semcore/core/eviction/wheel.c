@@ -2,6 +2,9 @@
 
 #include "../region/entry.h"
 
+/* A clock that goes back by less only delays the wheel; lookups check expiry themselves. */
+#define STEP_BACK (60 * 1000000ull)
+
 static const int shifts[SC_LEVELS] = {20, 26, 32, 38, 44}; /* microseconds a bucket, as a power of two */
 
 static sc_a32 *bucket(const sc_region *r, int level, uint64_t time) {
@@ -62,6 +65,13 @@ static void drain(sc_region *r, sc_a32 *head, turn *t) {
     }
 }
 
+/* The clock was ahead and went back: every entry is linked anew from where it is now. */
+static uint64_t start_over(sc_region *r, uint64_t to, turn *t) {
+    SC_STORE(&r->h->state.wheel_time, to);
+    for (int b = 0; b < 64 * SC_LEVELS; b++) drain(r, &r->wheel[b], t);
+    return t->expired;
+}
+
 /* Drains the buckets of one level from number `from` to `to`, at most a whole turn. */
 static void drain_span(sc_region *r, int level, uint64_t from, uint64_t to, turn *t) {
     if (to - from > 63) from = to - 63;
@@ -71,7 +81,7 @@ static void drain_span(sc_region *r, int level, uint64_t from, uint64_t to, turn
 uint64_t sc_wheel_advance(sc_region *r, int64_t now, bool exact, void (*expire)(sc_region *, uint32_t)) {
     turn t = {now, 0, expire};
     uint64_t from = wheel_time(r), to = now < 0 ? 0 : (uint64_t)now;
-    if (to < from) return 0; /* a clock that went back: lookups check expiry themselves */
+    if (to < from) return from - to < STEP_BACK ? 0 : start_over(r, to, &t);
     SC_STORE(&r->h->state.wheel_time, to);
     for (int level = SC_LEVELS - 1; level > 0; level--)
         if (from >> shifts[level] != to >> shifts[level])

@@ -1,7 +1,12 @@
 #include "entry.h"
 
 #include "../exact/xxh3.h"
+#include "platform.h"
 #include "values.h"
+
+/* From so many entries on memory comes in large pages: a lookup touches six or more places, and
+ * their address translations would cost more than they do. Small caches stay small. */
+#define LARGE 4096
 
 bool sc_entry_snapshot(const sc_region *r, uint32_t slot, sc_entry *out) {
     uint32_t seq = sc_entry_seq(r, slot);
@@ -76,6 +81,7 @@ uint32_t sc_slot_take(sc_region *r) {
     }
     slot = SC_LOAD(&s->slot_high);
     if (slot >= r->max_entries) return SC_NIL;
+    if (slot == LARGE) sc_os_large_pages(r->base, r->total);
     SC_STORE(&r->ptags[slot], 0);
     SC_STORE_REL(&s->slot_high, slot + 1);
     return slot;

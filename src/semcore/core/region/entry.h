@@ -32,9 +32,10 @@ bool sc_entry_whole(const sc_region *r, uint32_t slot);
 uint32_t sc_vector_sum(const sc_region *r, uint32_t slot);     /* of the stored vector */
 uint32_t sc_text_sum(const sc_region *r, const void *text, size_t n, const uint64_t *tags, uint32_t ntags);
 /* Not expired. A sliding expiry lies outside of the checksum, but is never later than a hit now
- * would set it. */
+ * would set it, give or take a clock that stepped back a little. */
+#define SC_STEP_BACK (60 * 1000000ll)
 static inline bool sc_entry_alive(const sc_entry *e, int64_t now) {
-    if (e->sliding_ms && e->expires > now + (int64_t)e->sliding_ms * 1000) return false;
+    if (e->sliding_ms && e->expires - SC_STEP_BACK > now + (int64_t)e->sliding_ms * 1000) return false;
     return e->expires > now;
 }
 bool sc_entry_same_part(const sc_entry *e, sc_part part);

@@ -6,11 +6,17 @@ static bool belongs(const sc_region *r, uint32_t slot, sc_part part) {
 }
 
 uint32_t sc_part_find(const sc_region *r, sc_part part, uint32_t *size) {
-    for (sc_probe p = sc_table_probe(&r->partitions, sc_part_tag(part)); sc_probe_next(&r->partitions, &p);) {
-        if (!belongs(r, p.number, part)) continue;
-        *size = SC_LOAD(&r->links[p.number].part_prev);
-        return p.number;
-    }
+    uint32_t moves;
+    int tries = 16;
+    do { /* again when cells were moved past us */
+        moves = SC_LOAD_ACQ(r->partitions.moves);
+        for (sc_probe p = sc_table_probe(&r->partitions, sc_part_tag(part)); sc_probe_next(&r->partitions, &p);) {
+            if (!belongs(r, p.number, part)) continue;
+            *size = SC_LOAD(&r->links[p.number].part_prev);
+            return p.number;
+        }
+        atomic_thread_fence(memory_order_acquire);
+    } while (--tries > 0 && ((moves & 1) || SC_LOAD(r->partitions.moves) != moves));
     *size = 0;
     return SC_NIL;
 }

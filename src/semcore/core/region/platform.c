@@ -1,4 +1,4 @@
-#define _GNU_SOURCE
+#define _GNU_SOURCE /* MADV_HUGEPAGE, O_CLOEXEC */
 #include "platform.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 
 void *sc_os_map_private(size_t n) { return VirtualAlloc(NULL, n, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE); }
 void sc_os_unmap(void *p, size_t n) { (void)n; VirtualFree(p, 0, MEM_RELEASE); }
+void sc_os_large_pages(void *p, size_t n) { (void)p; (void)n; }
 bool sc_os_random(void *to, size_t n) {
     for (size_t i = 0; i < n; i++) {
         unsigned v;
@@ -40,6 +41,15 @@ void *sc_os_map_private(size_t n) {
     return p == MAP_FAILED ? NULL : p;
 }
 void sc_os_unmap(void *p, size_t n) { munmap(p, n); }
+void sc_os_large_pages(void *p, size_t n) {
+#if defined(MADV_HUGEPAGE)
+    madvise(p, n, MADV_HUGEPAGE); /* a hint: where it is refused, nothing is lost but speed */
+#else
+    (void)p;
+    (void)n;
+#endif
+}
+
 #if defined(CLOCK_REALTIME_COARSE)
 #define CLOCK CLOCK_REALTIME_COARSE /* a kernel tick (1 to 10 ms) is fine enough for a time to live; 28 ns less */
 #else
@@ -111,7 +121,11 @@ int sc_os_peek(const char *path, void *to, size_t bytes, uint64_t *size, char *w
     return rc;
 }
 
-bool sc_os_alone(int fd) { return flock(fd, LOCK_EX | LOCK_NB) == 0; }
+bool sc_os_alone(int fd) {
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
+    flock(fd, LOCK_SH); /* a failed upgrade drops the lock that was held */
+    return false;
+}
 void sc_os_share(int fd) { flock(fd, LOCK_SH); }
 bool sc_os_reserve(int fd, uint64_t n) {
     int rc = posix_fallocate(fd, 0, (off_t)n);
@@ -121,6 +135,9 @@ bool sc_os_reserve(int fd, uint64_t n) {
     return false;
 }
 bool sc_os_read(int fd, void *to, size_t n) { return pread(fd, to, n, 0) == (ssize_t)n; }
+bool sc_os_begin(int fd, const void *mark, size_t n) {
+    return ftruncate(fd, 0) == 0 && pwrite(fd, mark, n, 0) == (ssize_t)n;
+}
 void *sc_os_map_file(int fd, size_t n) {
     void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     return p == MAP_FAILED ? NULL : p;
@@ -146,6 +163,7 @@ void sc_os_share(int fd) { (void)fd; }
 void sc_os_unlink(const char *path) { (void)path; }
 bool sc_os_reserve(int fd, uint64_t n) { (void)fd; (void)n; return false; }
 bool sc_os_read(int fd, void *to, size_t n) { (void)fd; (void)to; (void)n; return false; }
+bool sc_os_begin(int fd, const void *mark, size_t n) { (void)fd; (void)mark; (void)n; return false; }
 void *sc_os_map_file(int fd, size_t n) { (void)fd; (void)n; return NULL; }
 bool sc_os_sync(void *p, size_t n) { (void)p; (void)n; return true; }
 void sc_os_close(int fd) { (void)fd; }

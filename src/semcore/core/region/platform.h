@@ -7,6 +7,7 @@
 void *sc_os_map_private(size_t n);          /* zeroed, committed when touched; NULL on failure */
 void *sc_os_map_file(int fd, size_t n);
 void sc_os_unmap(void *p, size_t n);
+void sc_os_large_pages(void *p, size_t n);  /* from now on, where memory is first touched */
 bool sc_os_sync(void *p, size_t n);
 /* Opens or creates (mode 0600) a regular file; waits while another process creates or recovers it. */
 int sc_os_open(const char *path, int *fd, uint64_t *size, bool *fresh, char *why, size_t why_len);
@@ -15,6 +16,7 @@ int sc_os_peek(const char *path, void *to, size_t n, uint64_t *size, char *why, 
 bool sc_os_alone(int fd);                   /* no other process has the file open */
 void sc_os_share(int fd);                   /* lets others open it */
 bool sc_os_reserve(int fd, uint64_t n);     /* allocates the blocks, so that writing cannot fail */
+bool sc_os_begin(int fd, const void *mark, size_t n); /* empties the file and writes these bytes */
 bool sc_os_read(int fd, void *to, size_t n);
 void sc_os_close(int fd);
 bool sc_os_random(void *to, size_t n);

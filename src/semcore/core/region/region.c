@@ -12,8 +12,8 @@ static uint64_t sum64(const sc_header *h, const void *p, size_t n) {
     return sc_xxh3(p, n, h->secret, 0).low;
 }
 
-static uint64_t header_sum(const sc_header *h) {
-    return sum64(h, h, offsetof(sc_header, header_sum));
+static uint64_t header_sum(const sc_header *h, uint64_t magic) {
+    return sum64(h, (const uint8_t *)h + 8, offsetof(sc_header, header_sum) - 8) ^ magic;
 }
 
 /* Of the parts that can be rebuilt, as far as they are in use. */
@@ -60,7 +60,6 @@ void sc_region_reset(sc_region *r) {
 
 static int format(const sc_options *o, sc_region *r) {
     sc_header *h = r->h;
-    memcpy(h->magic, SC_MAGIC, 8);
     h->version = SC_VERSION;
     h->byte_order = SC_BYTE_ORDER;
     h->dim = r->dim;
@@ -74,7 +73,11 @@ static int format(const sc_options *o, sc_region *r) {
     if (!sc_os_random(h->secret, SC_SECRET) || !sc_os_random(&seed, sizeof seed)) return SC_EIO;
     sc_region_reset(r);
     SC_STORE(&h->state.random, seed | 1);
-    h->header_sum = header_sum(h);
+    uint64_t magic; /* last, in one store: a process killed before leaves a file that is made anew */
+    memcpy(&magic, SC_MAGIC, 8);
+    h->header_sum = header_sum(h, magic);
+    atomic_thread_fence(memory_order_release);
+    memcpy(h->magic, &magic, 8);
     return SC_OK;
 }
 
@@ -91,9 +94,12 @@ static int read_header(const char *path, const sc_header *h, uint64_t size, sc_o
         return refuse(why, n, "%s has another byte order: %#llx, expected %#llx", path, h->byte_order, SC_BYTE_ORDER);
     if (h->version != SC_VERSION)
         return refuse(why, n, "%s has format version %lld; this build reads version %lld", path, h->version, SC_VERSION);
-    if (h->header_sum != header_sum(h))
+    uint64_t magic;
+    memcpy(&magic, h->magic, 8);
+    if (h->header_sum != header_sum(h, magic))
         return refuse(why, n, "%s is corrupt: the header's checksum does not match", path, 0, 0);
-    if (h->dim > SC_MAX_DIM || h->storage > SC_I8 || h->max_entries == 0 || h->total > h->max_bytes)
+    if (h->dim > SC_MAX_DIM || h->storage > SC_I8 || h->max_entries == 0 ||
+        h->max_entries > SC_MAX_ENTRIES || !memchr(h->fingerprint, 0, SC_FINGERPRINT) || h->total > h->max_bytes)
         return refuse(why, n, "%s is corrupt: impossible geometry (dim %lld, storage %lld)", path, h->dim, h->storage);
     if (size < h->total)
         return refuse(why, n, "%s is truncated: %lld bytes, expected %lld", path, (long long)size, (long long)h->total);
@@ -141,7 +147,7 @@ static int open_private(const sc_options *o, sc_region *r, char *why, size_t n) 
 static int create_file(const sc_options *o, sc_region *r, char *why, size_t n) {
     int rc = sc_layout_fit(o, r, why, n);
     if (rc != SC_OK) return rc;
-    if (!sc_os_reserve(r->fd, r->total)) {
+    if (!sc_os_begin(r->fd, SC_UNFINISHED, 8) || !sc_os_reserve(r->fd, r->total)) {
         snprintf(why, n, "%s: cannot reserve %llu bytes: %s", o->path, (unsigned long long)r->total, strerror(errno));
         return SC_EIO;
     }
@@ -176,14 +182,21 @@ static int adopt_file(const sc_options *o, sc_region *r, uint64_t size, char *wh
     return SC_OK;
 }
 
+/* Left by a process that was killed while it made the file, and nobody else is at it? */
+static bool unfinished(int fd) {
+    char magic[8];
+    return sc_os_read(fd, magic, 8) && memcmp(magic, SC_UNFINISHED, 8) == 0 && sc_os_alone(fd);
+}
+
 static int open_file(const sc_options *o, sc_region *r, char *why, size_t n) {
     uint64_t size = 0;
     bool fresh = false;
     int rc = sc_os_open(o->path, &r->fd, &size, &fresh, why, n);
     if (rc != SC_OK) return rc;
     r->file = true;
-    rc = size == 0 ? create_file(o, r, why, n) : adopt_file(o, r, size, why, n);
-    if (rc != SC_OK && fresh) sc_os_unlink(o->path);
+    bool make = size == 0 || unfinished(r->fd);
+    rc = make ? create_file(o, r, why, n) : adopt_file(o, r, size, why, n);
+    if (rc != SC_OK && fresh && make) sc_os_unlink(o->path);
     return rc;
 }
 

@@ -16,6 +16,7 @@
 #include "../exact/table.h"
 
 #define SC_MAGIC "semcore\x1a"
+#define SC_UNFINISHED "semcore+" /* the magic of a file while it is made */
 #define SC_VERSION 1
 #define SC_BYTE_ORDER 0x01020304u
 #define SC_BLOCK 128           /* bytes of a value block */
@@ -107,6 +108,7 @@ typedef struct sc_region {
     int fd;
     bool file;                 /* also: verify checksums on reading */
     bool created;
+    bool suspect;              /* an index was found to disagree with an entry: recover before unlocking */
 } sc_region;
 
 int sc_region_open(const sc_options *o, sc_region *r, char *why, size_t why_len);

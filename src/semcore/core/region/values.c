@@ -11,6 +11,7 @@ static uint32_t take_one(sc_region *r) {
         SC_STORE(&s->free_block, SC_LOAD(&r->chain[block]));
     } else {
         block = SC_LOAD(&s->block_high);
+        if (block >= r->nblocks) return SC_NIL; /* only a damaged region counts more free ones than it has */
         SC_STORE(&s->block_high, block + 1);
     }
     SC_BUMP(&s->free_blocks, -1u);
@@ -21,6 +22,10 @@ uint32_t sc_blocks_take(sc_region *r, uint32_t n) {
     uint32_t head = SC_NIL;
     for (; n > 0; n--) {
         uint32_t block = take_one(r);
+        if (block == SC_NIL) {
+            sc_blocks_give(r, head);
+            return SC_NIL;
+        }
         SC_STORE(&r->chain[block], head);
         head = block;
     }

@@ -12,7 +12,7 @@ static inline uint64_t sc_payload_bytes(const sc_entry *e) {
 }
 static inline uint32_t sc_blocks_for(uint64_t bytes) { return (uint32_t)((bytes + SC_BLOCK - 1) / SC_BLOCK); }
 
-/* n free blocks as a chain; the caller saw that there are as many. */
+/* n free blocks as a chain; the caller saw that there are as many. SC_NIL for none, and in a damaged region. */
 uint32_t sc_blocks_take(sc_region *r, uint32_t n);
 void sc_blocks_give(sc_region *r, uint32_t head);
 

@@ -8,10 +8,11 @@
 static size_t byte_of(uint32_t i) { return (size_t)(i / 64) * 32 + i % 32; }
 static bool upper_half(uint32_t i) { return i % 64 >= 32; }
 
+/* Four running sums: one alone waits for each addition before it. */
 static double norm_of(const float *v, uint32_t n) {
-    double s = 0;
-    for (uint32_t i = 0; i < n; i++) s += (double)v[i] * v[i];
-    return sqrt(s);
+    double s[4] = {0, 0, 0, 0};
+    for (uint32_t i = 0; i < n; i++) s[i % 4] += (double)v[i] * v[i];
+    return sqrt(s[0] + s[1] + s[2] + s[3]);
 }
 
 static float largest(const float *v, uint32_t n) {
@@ -31,13 +32,14 @@ static void quantise(const float *x, uint32_t n, float scale, int8_t *c) {
 
 static void pack(sc_region *r, uint32_t slot, const int8_t *c) {
     uint8_t *high = r->high + r->plane * slot, *low = r->low + r->plane * slot;
-    memset(high, 0, r->plane);
-    memset(low, 0, r->plane);
-    for (uint32_t i = 0; i < r->dim; i++) {
-        uint8_t code = (uint8_t)(c[i] + 128);
-        int shift = upper_half(i) ? 4 : 0;
-        high[byte_of(i)] |= (uint8_t)((code >> 4) << shift);
-        low[byte_of(i)] |= (uint8_t)((code & 15) << shift);
+    uint8_t codes[SC_MAX_DIM + 64] = {0};
+    for (uint32_t i = 0; i < r->dim; i++) codes[i] = (uint8_t)(c[i] + 128);
+    for (size_t at = 0; at < r->plane; at += 32) {
+        const uint8_t *a = codes + 2 * at, *b = a + 32;
+        for (int k = 0; k < 32; k++) {
+            high[at + k] = (uint8_t)((a[k] >> 4) | (b[k] & 0xF0));
+            low[at + k] = (uint8_t)((a[k] & 15) | (b[k] << 4));
+        }
     }
 }
 
@@ -49,17 +51,14 @@ static int code_at(const sc_region *r, uint32_t slot, uint32_t i) {
 
 /* The norm of what the high plane leaves out of x. */
 static float residual(const int8_t *c, const float *x, uint32_t n, float scale) {
-    double s = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        float e = x[i] - scale * ((float)((c[i] + 128) & ~15) - 120.5f);
-        s += (double)e * e;
-    }
-    return (float)(sqrt(s) * (1 + 1e-6));
+    float e[SC_MAX_DIM];
+    for (uint32_t i = 0; i < n; i++) e[i] = x[i] - scale * ((float)((c[i] + 128) & ~15) - 120.5f);
+    return (float)(norm_of(e, n) * (1 + 1e-6));
 }
 
 static void unit(float *x, uint32_t n) {
-    double norm = norm_of(x, n);
-    for (uint32_t i = 0; i < n; i++) x[i] = (float)(x[i] / norm);
+    double inverse = 1 / norm_of(x, n);
+    for (uint32_t i = 0; i < n; i++) x[i] = (float)(x[i] * inverse);
 }
 
 void sc_codes_build(sc_region *r, uint32_t slot) {
@@ -89,8 +88,8 @@ static void store_i8(sc_region *r, uint32_t slot, const float *x) {
 void sc_codes_store(sc_region *r, uint32_t slot, const float *vector) {
     uint8_t *row = r->vectors + r->vector_bytes * slot;
     float x[SC_MAX_DIM];
-    double norm = norm_of(vector, r->dim);
-    for (uint32_t i = 0; i < r->dim; i++) x[i] = (float)(vector[i] / norm);
+    double inverse = 1 / norm_of(vector, r->dim);
+    for (uint32_t i = 0; i < r->dim; i++) x[i] = (float)(vector[i] * inverse);
     if (r->storage == SC_I8) store_i8(r, slot, x);
     else if (r->storage == SC_F32) memcpy(row, x, 4 * (size_t)r->dim);
     else

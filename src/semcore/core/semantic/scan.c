@@ -31,6 +31,8 @@ static bool better(sc_found a, sc_found b) {
 
 static void offer(sc_top *t, sc_found f) {
     if (t->n == t->limit && !better(f, t->best[t->n - 1])) return;
+    for (uint32_t k = 0; k < t->n; k++)
+        if (t->best[k].slot == f.slot) return; /* put again, and met again, under the walk */
     uint32_t i = t->n < t->limit ? t->n++ : t->n - 1;
     for (; i > 0 && better(f, t->best[i - 1]); i--) t->best[i] = t->best[i - 1];
     t->best[i] = f;

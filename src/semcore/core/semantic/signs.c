@@ -15,19 +15,20 @@ static uint8_t *block_of(const sc_region *r, uint32_t block) {
 
 void sc_signs_store(sc_region *r, uint32_t slot, const float *x) {
     uint8_t *lane = block_of(r, slot / SC_LANES) + slot % SC_LANES;
-    double sum = 0;
+    double sums[8] = {0}, sum = 0;
     for (uint32_t g = 0; g < groups_of(r); g++) {
         uint8_t bits = 0;
         for (uint32_t i = 8 * g; i < 8 * g + 8 && i < r->dim; i++) {
             bits |= (uint8_t)((x[i] >= 0) << (i % 8));
-            sum += fabs(x[i]);
+            sums[i % 8] += fabsf(x[i]);
         }
         lane[(size_t)SC_LANES * g] = bits;
     }
-    double along = sum / sqrt(r->dim);
-    if (along > 1) along = 1;
+    for (int i = 0; i < 8; i++) sum += sums[i];
+    double along = sum / sqrt(r->dim), each = along / sqrt(r->dim), rest = 0;
+    for (uint32_t i = 0; i < r->dim; i++) rest += (fabsf(x[i]) - each) * (fabsf(x[i]) - each);
     r->along[slot] = (float)along;
-    r->across[slot] = (float)sqrt(1 - along * along);
+    r->across[slot] = (float)(sqrt(rest) * (1 + 1e-6)); /* √(1 - along²) would cancel near 1 */
 }
 
 /* Sums of four components under each pattern of signs, from 0 up, in units of 1 / scale, rounded up. */
@@ -60,7 +61,8 @@ void sc_signs_prepare(const sc_region *r, const float *vector, double norm, sc_s
 SC_RACY_READ uint32_t sc_signs_possible(const sc_region *r, const sc_sign_query *q, uint32_t block, float floor) {
     uint16_t sums[SC_LANES];
     const float *along = r->along + (size_t)SC_LANES * block, *across = r->across + (size_t)SC_LANES * block;
-    float sine = sqrtf(1 - floor * floor), offset = q->offset - SLACK;
+    double least = floor - 2e-7; /* similarities are rounded to float, and near 1 the sine is steep */
+    float sine = (float)sqrt(1 - least * least), offset = q->offset - SLACK;
     uint8_t pass[SC_LANES];
     uint32_t mask = 0;
     sc_k->sum_signs(block_of(r, block), q->groups, &q->tables[0][0], sums);

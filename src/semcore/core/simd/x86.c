@@ -5,11 +5,11 @@
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 
-#if defined(_MSC_VER) && !defined(__clang__)
+#if (defined(_MSC_VER) && !defined(__clang__)) || defined(SC_EMULATE) /* tests/c/emulate */
 #define AVX2 static
 #define AVX512 static
-#define AVX2_KERNEL static
-#define AVX512_KERNEL static
+#define AVX2_KERNEL SC_RACY_READ static
+#define AVX512_KERNEL SC_RACY_READ static
 #else
 #define AVX2 __attribute__((target("avx2,f16c,fma,bmi"))) static inline
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,f16c,fma,avx2"))) static inline

@@ -86,6 +86,16 @@ void sc_tags_unlink(sc_region *r, uint32_t slot, uint32_t n) {
     }
 }
 
+bool sc_tags_owned(const sc_region *r, uint32_t slot, uint32_t n) {
+    uint32_t block = r->entries[slot].tag_block;
+    for (uint32_t i = 0; i < n; i++) {
+        const node *x = block < r->nblocks ? at(r, block * PER_BLOCK + i % PER_BLOCK) : NULL;
+        if (!x || x->slot != slot) return false;
+        if (i % PER_BLOCK == PER_BLOCK - 1) block = SC_LOAD(&r->chain[block]);
+    }
+    return n > 0 || block == SC_NIL;
+}
+
 uint32_t sc_tags_first(const sc_region *r, uint64_t tag) {
     uint32_t before, lead = leader(r, tag, &before);
     return lead == SC_NIL ? SC_NIL : at(r, lead)->slot;

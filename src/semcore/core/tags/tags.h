@@ -13,6 +13,7 @@ static inline uint32_t sc_tag_blocks(uint32_t ntags) { return (ntags + 3) / 4; }
 /* The entry's tag_block must hold sc_tag_blocks(n) blocks. */
 void sc_tags_link(sc_region *r, uint32_t slot, const uint64_t *tags, uint32_t n);
 void sc_tags_unlink(sc_region *r, uint32_t slot, uint32_t n);
+bool sc_tags_owned(const sc_region *r, uint32_t slot, uint32_t n); /* are the nodes really this slot's? */
 uint32_t sc_tags_first(const sc_region *r, uint64_t tag); /* a slot that carries it, or SC_NIL */
 
 #endif
