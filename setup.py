@@ -41,4 +41,8 @@ engine = Extension(
     extra_compile_args=compile_args,
     extra_link_args=link_args,
 )
-setup(ext_modules=cythonize([engine], build_dir="build"))
+# A build folder a flavour, and none but release is ever reused: the objects differ, their sources do not.
+setup(
+    ext_modules=cythonize([engine], build_dir="build"),
+    options={"build": {"build_base": f"build/{flavour}"}, "build_ext": {"force": flavour != "release"}},
+)

@@ -114,7 +114,7 @@ class GPTCache(_Local):
             "sqlite,faiss",
             data_dir=self.folder,
             vector_params={"dimension": w.d, "top_k": 1},
-            eviction_params={"max_size": w.capacity},
+            eviction_params={"max_size": w.n},
         )
         self.cache = self._cache()
         for part in chunks(w.n, 1000):
@@ -285,7 +285,7 @@ class Mneme(_Local):
             store=MemoryStore(),
             embedder=SimpleNamespace(dim=w.d, fingerprint="bench", embed=embed),
             similarity_threshold=THRESHOLD,
-            max_entries=w.capacity,
+            max_entries=w.n,
         )
         self.lost = np.zeros(w.d, dtype=np.float32)
         for i, vector in enumerate(w.vectors):
@@ -340,7 +340,7 @@ class BinarySemanticCache(_Local):
 
         self.cache = bsc.BinarySemanticCache(
             bsc.RustBinaryEncoder(embedding_dim=w.d, code_bits=256, seed=42),
-            max_entries=w.capacity,
+            max_entries=w.n,
             similarity_threshold=1 - math.acos(THRESHOLD) / math.pi,
         )
         for i, vector in enumerate(w.vectors):
@@ -519,8 +519,8 @@ class Semcore(_Local):
             None,
             embed=None,
             dim=w.d,
-            max_entries=w.capacity,
-            max_bytes=w.capacity * 4096 + (16 << 20),
+            max_entries=w.n,
+            max_bytes=w.n * 4096 + (16 << 20),
             threshold=THRESHOLD,
         )
         for i, vector in enumerate(w.vectors):
@@ -545,8 +545,24 @@ class Semcore(_Local):
         self.cache.close()
 
 
+class SemcoreTurnedOver(Semcore):
+    """The same after every slot was freed and used again three times."""
+
+    name = "semcore-turned-over"
+
+    def _fill(self, w: Workload) -> None:
+        super()._fill(w)
+        ids = list(self.cache)
+        for turn in range(3):
+            for i, id in enumerate(ids):
+                self.cache.delete(id=id)
+                text = w.text(i) if turn == 2 else f"{turn} {w.text(i)}"
+                ids[i] = self.cache.put(text, w.response(i), vector=w.vectors[i])
+
+
 PEERS: tuple[type[_Local], ...] = (
     Semcore,
+    SemcoreTurnedOver,
     BinarySemanticCache,
     Mneme,
     RedisVL,

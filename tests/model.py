@@ -82,13 +82,17 @@ class Model:
 
     # ---- writers ----
 
-    def put(self, key, entry: Entry, now: float) -> None:
-        """Adds an entry whose id the engine gave; makes room as the engine must have."""
+    def put(self, key, entry: Entry, now: float, present: set[int]) -> None:
+        """Adds an entry whose id the engine gave; makes room as the engine must have.
+
+        present: the ids that the engine now holds. Only "value" looks at them: whom it evicts is its
+        own choice, and the model checks that somebody had to go.
+        """
         self.entries = self.live(now)
         old = self.entries.pop(key, None)
         count = max(0, self._decayed(old)) if old else 0
         while not self._room(entry.blocks):
-            del self.entries[self._victim()]
+            del self.entries[self._victim(present)]
         self.tick += 1
         entry.tick, entry.count = self.tick, count
         self.entries[key] = entry
@@ -97,7 +101,9 @@ class Model:
         used = sum(e.blocks for e in self.entries.values())
         return len(self.entries) < self.max_entries and used + blocks <= self.blocks
 
-    def _victim(self):
+    def _victim(self, present: set[int]):
+        if self.policy == "value":
+            return next(key for key, e in self.entries.items() if e.id not in present)
         score = {"lru": lambda e: e.tick, "lfu": self._decayed}[self.policy]
         return min(self.entries, key=lambda k: (score(self.entries[k]), self.entries[k].slot))
 
@@ -116,10 +122,10 @@ class Model:
         self.entries = {k: e for k, e in self.entries.items() if namespace is not None and k[0] != namespace}
 
 
-def stored(vector: np.ndarray) -> np.ndarray:
-    """A vector as float16 storage keeps it."""
+def stored(vector: np.ndarray, storage: str) -> np.ndarray:
+    """A vector as "f16" or "f32" storage keeps it."""
     unit = vector.astype(np.float64) / np.linalg.norm(vector.astype(np.float64))
-    return unit.astype(np.float32).astype(np.float16)
+    return unit.astype(np.float32).astype({"f16": np.float16, "f32": np.float32}[storage])
 
 
 def similarity(query: np.ndarray, vector: np.ndarray) -> float:

@@ -6,6 +6,8 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable
+from numbers import Real
+from typing import NamedTuple
 
 from semcore import _engine
 from semcore.embed import Embedder
@@ -33,26 +35,50 @@ def check_ttl(ttl: float | None, sliding: bool) -> float:
     """Seconds to live, as the engine takes them: 0 for ever."""
     if ttl is None:
         return 0.0
-    if sliding and isinstance(ttl, (int, float)) and ttl > MOST_SLIDING:
-        raise ValueError(f"ttl: a sliding one is at most {MOST_SLIDING} seconds, got {ttl!r}")
-    if not isinstance(ttl, (int, float)) or not math.isfinite(ttl) or not 0 < ttl < 1e10:
+    if not isinstance(ttl, Real) or not math.isfinite(ttl) or not 0 < ttl < 1e10:
         raise ValueError(f"ttl: expected seconds above 0 and below 1e10, or None, got {ttl!r}")
+    if sliding and ttl > MOST_SLIDING:
+        raise ValueError(f"ttl: a sliding one is at most {MOST_SLIDING} seconds, got {ttl!r}")
     return float(ttl)
 
 
-def check_threshold(threshold: float, name: str = "threshold") -> float:
-    if not isinstance(threshold, (int, float)) or not -1 <= threshold <= 1:
-        raise ValueError(f"{name}: expected a cosine in [-1, 1], got {threshold!r}")
+def check_threshold(threshold: float) -> float:
+    if not isinstance(threshold, Real) or not -1 <= threshold <= 1:
+        raise ValueError(f"threshold: expected a cosine in [-1, 1], got {threshold!r}")
     return float(threshold)
 
 
-def check_saving(tokens: int, cost: float, latency_ms: float) -> None:
-    if not 0 <= tokens < 1 << 32 or tokens != int(tokens):
-        raise ValueError(f"tokens: expected a whole number from 0 to 2^32 - 1, got {tokens!r}")
-    if not (math.isfinite(cost) and 0 <= cost < 1e9):
-        raise ValueError(f"cost: expected a finite number from 0 to 1e9, got {cost!r}")
-    if not (math.isfinite(latency_ms) and 0 <= latency_ms < 1e12):
-        raise ValueError(f"latency_ms: expected a finite number from 0 to 1e12, got {latency_ms!r}")
+class PutOptions(NamedTuple):
+    """How an answer is stored, checked. `latency_ms` None: what computing it took."""
+
+    ttl: float
+    tags: tuple[str | bytes, ...]
+    tokens: int
+    cost: float
+    latency_ms: float | None
+
+    @classmethod
+    def checked(
+        cls, ttl: float, tags: Iterable[str | bytes], tokens: int, cost: float, latency_ms: float | None
+    ) -> PutOptions:
+        """ttl: from `check_ttl`. Raises TypeError, ValueError."""
+        if isinstance(tags, (str, bytes)):
+            raise TypeError("tags: expected a sequence of names, got a single one; write [name]")
+        tags = tuple(tags)
+        if not all(isinstance(tag, (str, bytes)) for tag in tags):
+            raise TypeError("tags: expected str or bytes")
+        if not isinstance(tokens, Real) or not 0 <= tokens < 1 << 32 or tokens != int(tokens):
+            raise ValueError(f"tokens: expected a whole number from 0 to 2^32 - 1, got {tokens!r}")
+        for name, value, most in (("cost", cost, 1e9), ("latency_ms", latency_ms or 0, 1e12)):
+            if not isinstance(value, Real) or not 0 <= value < most:
+                raise ValueError(f"{name}: expected a number from 0 to {most:g}, got {value!r}")
+        return cls(ttl, tags, int(tokens), float(cost), None if latency_ms is None else float(latency_ms))
+
+
+def check_nearest(nearest: int) -> int:
+    if isinstance(nearest, bool) or not isinstance(nearest, int) or not 1 <= nearest <= 64:
+        raise ValueError(f"nearest: expected 1 to 64, got {nearest!r}")
+    return nearest
 
 
 def resolve_dim(dim: int | None, embedder: Embedder | None) -> int:
@@ -93,9 +119,3 @@ def check_clock(clock: Callable[[], float] | None) -> Callable[[], float] | None
     if clock is not None and not callable(clock):
         raise TypeError(f"clock: expected a callable that returns seconds, got {clock!r}")
     return clock
-
-
-def check_tags(tags: Iterable[str | bytes]) -> tuple[str | bytes, ...]:
-    if isinstance(tags, (str, bytes)):
-        raise TypeError("tags: expected a sequence of names, got a single one; write [name]")
-    return tuple(tags)

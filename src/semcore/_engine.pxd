@@ -122,8 +122,9 @@ cdef extern from "core/semcore.h" nogil:
     bint sc_vector_valid(const float *v, size_t n) noexcept
     uint32_t sc_next_live(sc_cache *c, uint32_t start, int64_t now, sc_ref *out) noexcept
     int sc_put_entry(sc_cache *c, const sc_put *p, int64_t now, uint64_t *id) noexcept
-    int sc_delete(sc_cache *c, uint64_t id) noexcept
-    int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t length, uint8_t kind) noexcept
+    int sc_delete(sc_cache *c, uint64_t id, int64_t now) noexcept
+    int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t length, uint8_t kind,
+                       int64_t now) noexcept
     uint64_t sc_invalidate(sc_cache *c, uint64_t tag) noexcept
     uint64_t sc_clear(sc_cache *c, const sc_part *ns) noexcept
     uint64_t sc_expire(sc_cache *c, int64_t now) noexcept

@@ -70,7 +70,9 @@ cdef class Hit:
     @property
     def saving(self):
         """What this hit spares, as the put stated it."""
-        return Saving(self._saving.tokens, self._saving.cost, self._saving.latency_ms)
+        # kept as C floats: seven digits are what they know
+        cost, latency = float(f"{self._saving.cost:.7g}"), float(f"{self._saving.latency_ms:.7g}")
+        return Saving(self._saving.tokens, cost, latency)
 
     def __repr__(self):
         return f"Hit({self.value!r}, layer={self.layer!r}, similarity={self.similarity:.4f}, age={self.age:.1f})"
@@ -367,8 +369,8 @@ cdef class Engine:
             sc_search(self.c, part, q, floor, top, now, out, n)
         return 0
 
-    def _get_semantic(self, vector, namespace, context, double threshold):
-        """The best entry at or above the threshold, or None. Counts the hit or the miss."""
+    def _get_semantic(self, vector, namespace, context, double threshold, bint count_miss):
+        """The best entry at or above the threshold, or None. Counts the hit, and the miss when asked to."""
         cdef sc_ref ref
         cdef uint32_t n = 0
         cdef int tries
@@ -385,7 +387,8 @@ cdef class Engine:
                 if value is not MOVED:
                     sc_hit(self.c, &ref, SC_LAYER_SEMANTIC, now)
                     return self.hit(&ref, value, SC_LAYER_SEMANTIC, threshold, now, self.text_of(&ref))
-            sc_miss(self.c)
+            if count_miss:
+                sc_miss(self.c)
             return None
         finally:
             self.leave(1)
@@ -394,14 +397,12 @@ cdef class Engine:
         """Up to `top` live entries of the partition with similarity >= floor, best first."""
         cdef sc_ref refs[SC_MAX_TOP]
         cdef uint32_t i, n = 0
-        if top < 1 or top > SC_MAX_TOP:
-            raise ValueError(f"top: expected 1 to {SC_MAX_TOP}, got {top}")
         self.enter()
         try:
             a = self.vector(vector)
             part = self.part(namespace, context)
             now = self.now()
-            self.search(part, a, floor_of(floor), top, now, refs, &n)
+            self.search(part, a, floor_of(floor), min(top, <uint32_t>SC_MAX_TOP), now, refs, &n)
             return [Candidate(sc_id(&refs[i]), refs[i].similarity, self.text_of(&refs[i]),
                               (now - refs[i].created) / 1e6) for i in range(n)]
         finally:
@@ -511,9 +512,10 @@ cdef class Engine:
     def _delete(self, uint64_t id):
         """Removes an entry by id; False when it is not there."""
         self.enter()
-        rc = sc_delete(self.c, id)
-        self.leave(1)
-        return rc == SC_OK
+        try:
+            return sc_delete(self.c, id, self.now()) == SC_OK
+        finally:
+            self.leave(1)
 
     def _delete_text(self, text, namespace, context):
         """Removes the entry of exactly this text; False when it is not there."""
@@ -521,7 +523,8 @@ cdef class Engine:
         self.enter()
         try:
             keep = view_text(text, &t, "text")
-            return sc_delete_text(self.c, self.part(namespace, context), t.at, t.size, t.kind) == SC_OK
+            part = self.part(namespace, context)
+            return sc_delete_text(self.c, part, t.at, t.size, t.kind, self.now()) == SC_OK
         finally:
             self.leave(1)
 
@@ -565,6 +568,23 @@ cdef class Engine:
             self.leave(1)
 
     # ---- inspection ----
+
+    def _partition(self, namespace, context):
+        """The partition's hash, as a key for dicts of this process."""
+        self.enter()
+        try:
+            part = self.part(namespace, context)
+            return part.ns, part.all
+        finally:
+            self.leave(1)
+
+    def _work(self, namespace, context):
+        """Bytes that a search of this partition reads."""
+        self.enter()
+        try:
+            return sc_work(self.c, self.part(namespace, context))
+        finally:
+            self.leave(1)
 
     def flush(self):
         """Writes a file-backed cache to disk (msync)."""

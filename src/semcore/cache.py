@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeGuard, TypeVar
+
+import numpy as np
 
 from semcore import _args, _engine
-from semcore._args import check_saving, check_tags, check_threshold, check_ttl
+from semcore._args import PutOptions, check_nearest, check_threshold, check_ttl
 from semcore.embed import Embedder, EmbedFunction, Vector, resolve
-from semcore.errors import CapacityError
 from semcore.flight import Ask, Flights, cosine
 from semcore.hit import Explanation, Hit, Lookup, Stats, reason
 
@@ -94,6 +95,7 @@ class Cache(_engine.Engine):
         Slower than `get`: without a threshold to prune by, every row is a candidate.
         """
         floor = self.threshold if threshold is None else self._floor(threshold)
+        check_nearest(nearest)
         vector = self._vector(text, vector)
         hit = self.get(text, namespace=namespace, context=context, vector=vector, threshold=floor)
         if vector is None:
@@ -105,15 +107,20 @@ class Cache(_engine.Engine):
         self,
         texts: Sequence[Text],
         *,
+        vectors: Sequence[Any] | None = None,
         namespace: Text = "",
         context: object = None,
         threshold: float | None = None,
     ) -> list[Hit | None]:
-        """`get` for several texts of one partition; those that need it are embedded in one batch."""
+        """`get` for several texts of one partition; those that need it are embedded in one batch.
+
+        vectors: the texts' own, in their order, None for a text that has none.
+        """
         floor = self.threshold if threshold is None else self._floor(threshold)
         hits = [self._get_exact(text, namespace, context, floor, True) for text in texts]
         missing = [i for i, hit in enumerate(hits) if hit is None]
-        for i, vector in zip(missing, self._vectors([texts[i] for i in missing]), strict=True):
+        given = None if vectors is None else [vectors[i] for i in missing]
+        for i, vector in zip(missing, self._vectors([texts[i] for i in missing], given), strict=True):
             hits[i] = self._search(namespace, context, vector, floor)
         return hits
 
@@ -158,26 +165,32 @@ class Cache(_engine.Engine):
             CapacityError: the value can never fit. EmbeddingError: the embedder failed.
             ValueError, TypeError: a bad argument. Nothing is changed then.
         """
-        return self._store(
-            text,
-            value,
-            self._vector(text, vector),
-            namespace=namespace,
-            context=context,
-            ttl=ttl,
-            tags=tags,
-            tokens=tokens,
-            cost=cost,
-            latency_ms=latency_ms,
-        )
+        options = PutOptions.checked(self._seconds(ttl), tags, tokens, cost, latency_ms)
+        return self._store(text, value, self._vector(text, vector), namespace, context, options)
 
-    def put_many(self, items: Iterable[tuple[Text, Any]], **options: Any) -> list[int]:
-        """`put` for several (text, value) pairs with the same options; texts are embedded in one batch."""
+    def put_many(
+        self,
+        items: Iterable[tuple[Text, Any]],
+        *,
+        vectors: Sequence[Any] | None = None,
+        namespace: Text = "",
+        context: object = None,
+        ttl: float | None = UNSET,
+        tags: Iterable[Text] = (),
+        tokens: int = 0,
+        cost: float = 0.0,
+        latency_ms: float = 0.0,
+    ) -> list[int]:
+        """`put` for several (text, value) pairs with the same options; texts are embedded in one batch.
+
+        vectors: the texts' own, in their order. If an item fails, those before it stay stored.
+        """
         pairs = list(items)
-        vectors = self._vectors([text for text, _ in pairs])
+        options = PutOptions.checked(self._seconds(ttl), tags, tokens, cost, latency_ms)
+        rows = self._vectors([text for text, _ in pairs], vectors)
         return [
-            self._store(text, value, vector, **options)
-            for (text, value), vector in zip(pairs, vectors, strict=True)
+            self._store(text, value, vector, namespace, context, options)
+            for (text, value), vector in zip(pairs, rows, strict=True)
         ]
 
     def get_or_compute(
@@ -189,21 +202,26 @@ class Cache(_engine.Engine):
         context: object = None,
         vector: Any = None,
         threshold: float | None = None,
-        **put_options: Any,
+        ttl: float | None = UNSET,
+        tags: Iterable[Text] = (),
+        tokens: int = 0,
+        cost: float = 0.0,
+        latency_ms: float | None = None,
     ) -> T:
         """The stored answer, or `compute(text)`, stored.
 
         Of callers whose texts mean the same, one computes and the others wait for its answer. If it
         raises, they see the same error; an error is never cached. The latency that `compute` took
-        is what later hits spare, unless `latency_ms` is given. A value that can never fit is
-        returned all the same and counted in `stats().refused`.
+        is what later hits spare, unless `latency_ms` is given. An answer that cannot be stored is
+        returned all the same and counted in `stats().refused`, with a RuntimeWarning unless it is
+        only too large. A `compute` that asks the same again computes again instead of waiting for itself.
         """
+        options = PutOptions.checked(self._seconds(ttl), tags, tokens, cost, latency_ms)
         floor = self.threshold if threshold is None else self._floor(threshold)
         hit = self._get_exact(text, namespace, context, floor, True)
         if hit is not None:
             return hit.value  # type: ignore[no-any-return]
-        ask = Ask(text, self._vector(text, vector), floor, namespace, context, put_options)
-        return self._flights.run(self, ask, compute)
+        return self._flights.run(self, self._ask(text, vector, floor, namespace, context, options), compute)
 
     async def aget_or_compute(
         self,
@@ -214,32 +232,20 @@ class Cache(_engine.Engine):
         context: object = None,
         vector: Any = None,
         threshold: float | None = None,
-        **put_options: Any,
+        ttl: float | None = UNSET,
+        tags: Iterable[Text] = (),
+        tokens: int = 0,
+        cost: float = 0.0,
+        latency_ms: float | None = None,
     ) -> T:
         """The async twin of `get_or_compute`: `compute(text)` is awaited; both share their flights."""
+        options = PutOptions.checked(self._seconds(ttl), tags, tokens, cost, latency_ms)
         floor = self.threshold if threshold is None else self._floor(threshold)
         hit = self._get_exact(text, namespace, context, floor, True)
         if hit is not None:
             return hit.value  # type: ignore[no-any-return]
-        ask = Ask(text, self._vector(text, vector), floor, namespace, context, put_options)
+        ask = self._ask(text, vector, floor, namespace, context, options)
         return await self._flights.arun(self, ask, compute)
-
-    def find(self, ask: Ask) -> Hit | None:
-        """`get` for a question whose vector is already known."""
-        where: dict[str, Any] = {"namespace": ask.namespace, "context": ask.context}
-        return self.get(ask.text, vector=ask.vector, threshold=ask.floor, **where)
-
-    def landed(self, ask: Ask) -> Hit | None:
-        """The entry of exactly this question's text, uncounted."""
-        return self._get_exact(ask.text, ask.namespace, ask.context, ask.floor, False)
-
-    def keep(self, ask: Ask, answer: Any, latency_ms: float) -> None:
-        """Stores the answer of a computation; one that can never fit is only counted."""
-        options = {"latency_ms": latency_ms} | ask.options
-        try:
-            self._store(ask.text, answer, ask.vector, namespace=ask.namespace, context=ask.context, **options)
-        except CapacityError:
-            self._refused += 1
 
     # ---- removal ----
 
@@ -250,7 +256,7 @@ class Cache(_engine.Engine):
         if (text is None) == (id is None):
             raise ValueError("delete: expected either a text or id=")
         if id is not None:
-            return self._delete(id)
+            return is_id(id) and self._delete(id)
         return self._delete_text(text, namespace, context)
 
     def invalidate(self, tag: Text, *, namespace: Text = "") -> int:
@@ -279,24 +285,24 @@ class Cache(_engine.Engine):
         self.expire()
         return int(self._stats()["entries"])
 
-    def __contains__(self, text: object) -> bool:
-        """Is there an entry of exactly this text in the default namespace, without a context?"""
-        if not isinstance(text, (str, bytes)):
-            return False
-        return self._get_exact(text, "", None, 1.0, False) is not None
+    def __contains__(self, key: object) -> bool:
+        """Is there an entry of this id, or of exactly this text (default namespace, no context)?"""
+        if isinstance(key, (str, bytes)):
+            return self._get_exact(key, "", None, 1.0, False) is not None
+        return is_id(key) and self._at(key) is not None
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._ids())
 
     def __getitem__(self, id: int) -> Hit:
         """The entry of an id, without counting a hit. Raises KeyError."""
-        hit = self._at(id)
+        hit = self._at(id) if is_id(id) else None
         if hit is None:
             raise KeyError(id)
         return hit
 
     def __delitem__(self, id: int) -> None:
-        if not self._delete(id):
+        if not is_id(id) or not self._delete(id):
             raise KeyError(id)
 
     def __enter__(self) -> Cache:
@@ -315,7 +321,10 @@ class Cache(_engine.Engine):
             raise ValueError(
                 f"threshold: {threshold} is below the cache's own {self.threshold}; a call may only raise it"
             )
-        return threshold
+        return float(threshold)
+
+    def _seconds(self, ttl: float | None) -> float:
+        return self._ttl if ttl is UNSET else check_ttl(ttl, self._sliding)
 
     def _by_meaning(
         self, text: Text, namespace: Text, context: object, vector: Any, floor: float
@@ -327,28 +336,49 @@ class Cache(_engine.Engine):
         if vector is None:
             self._miss()
             return None
-        return self._get_semantic(vector, namespace, context, floor)
+        return self._get_semantic(vector, namespace, context, floor, True)
 
     def _store(
-        self,
-        text: Text,
-        value: Any,
-        vector: Any,
-        *,
-        namespace: Text = "",
-        context: object = None,
-        ttl: float | None = UNSET,
-        tags: Iterable[Text] = (),
-        tokens: int = 0,
-        cost: float = 0.0,
-        latency_ms: float = 0.0,
+        self, text: Text, value: Any, vector: Any, namespace: Text, context: object, options: PutOptions
     ) -> int:
-        check_saving(tokens, cost, latency_ms)
-        seconds = self._ttl if ttl is UNSET else check_ttl(ttl, self._sliding)
+        ttl, tags, tokens, cost, latency_ms = options
         return self._put(
-            text, value, namespace, context, vector, seconds, self._sliding, check_tags(tags),
-            self._store_text, int(tokens), cost, latency_ms,
+            text, value, namespace, context, vector, ttl, self._sliding, tags,
+            self._store_text, tokens, cost, latency_ms or 0.0,
         )  # fmt: skip
+
+    # ---- what flights ask of the cache ----
+
+    def _ask(
+        self, text: Text, vector: Any, floor: float, namespace: Text, context: object, options: PutOptions
+    ) -> Ask:
+        if vector is not None:
+            vector = np.array(vector)  # the caller may use its buffer again while others wait
+        vector = self._vector(text, vector)
+        return Ask(text, vector, floor, self._partition(namespace, context), namespace, context, options)
+
+    def _find(self, ask: Ask) -> Hit | None:
+        """A hit for a question, or None, uncounted."""
+        hit = self._get_exact(ask.text, ask.namespace, ask.context, ask.floor, True)
+        if hit is not None or ask.vector is None:
+            return hit
+        return self._get_semantic(ask.vector, ask.namespace, ask.context, ask.floor, False)
+
+    def _landed(self, ask: Ask) -> Hit | None:
+        """The entry of exactly this question's text; a miss is counted, a hit is not."""
+        hit = self._get_exact(ask.text, ask.namespace, ask.context, ask.floor, False)
+        if hit is None:
+            self._miss()
+        return hit
+
+    def _keep(self, ask: Ask, answer: Any, took_ms: float) -> None:
+        """Stores the answer of a computation."""
+        options = ask.options
+        if options.latency_ms is None:
+            options = options._replace(latency_ms=took_ms)
+        self._store(ask.text, answer, ask.vector, ask.namespace, ask.context, options)
+
+    # ---- vectors ----
 
     def _vector(self, text: Text, vector: Any) -> Any:
         """The caller's vector, else the embedder's for a str; None: exact only."""
@@ -356,7 +386,11 @@ class Cache(_engine.Engine):
             return vector
         return self._embed(text)
 
-    def _vectors(self, texts: Sequence[Text]) -> list[Vector | None]:
+    def _vectors(self, texts: Sequence[Text], given: Sequence[Any] | None) -> Sequence[Any]:
+        if given is not None:
+            if len(given) != len(texts):
+                raise ValueError(f"vectors: expected {len(texts)}, got {len(given)}")
+            return given
         if self._embed is None:
             return [None] * len(texts)
         at = [i for i, text in enumerate(texts) if isinstance(text, str)]
@@ -364,3 +398,8 @@ class Cache(_engine.Engine):
         for i, vector in zip(at, self._embed.many([str(texts[i]) for i in at]), strict=True):
             out[i] = vector
         return out
+
+
+def is_id(key: object) -> TypeGuard[int]:
+    """Could this be an entry's id?"""
+    return isinstance(key, int) and 0 <= key < 1 << 64

@@ -6,97 +6,165 @@ import asyncio
 import copy
 import threading
 import time
-from collections.abc import Awaitable, Callable, Hashable
+import warnings
+from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from semcore.errors import CapacityError, SemcoreError
+
 if TYPE_CHECKING:
+    from semcore._args import PutOptions
     from semcore.cache import Cache
+    from semcore.embed import Vector
 
 T = TypeVar("T")
+Partition = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A question put to `get_or_compute`: its text, vector, least similarity, partition and put options."""
+    """A question put to `get_or_compute`, and how its answer is to be stored."""
 
     text: str | bytes
     vector: Any
     floor: float
+    partition: Partition
     namespace: str | bytes
     context: object
-    options: dict[str, Any]
-
-    @property
-    def partition(self) -> Hashable:
-        return type(self.namespace), self.namespace, repr(self.context)
+    options: PutOptions
 
 
 @dataclass(eq=False)
 class Flight:
-    """One computation under way, and the answer that its followers wait for."""
+    """One computation under way, who leads it, and the answer that its followers wait for."""
 
     ask: Ask
+    thread: int
+    task: object
     answer: Future[Any] = field(default_factory=Future)
+
+    def waits_for_us(self, task: object) -> bool:
+        """Would waiting here never end? The leader is this very task, or can only go on in this thread."""
+        if self.thread != threading.get_ident():
+            return False
+        return task is None or self.task is None or self.task is task
 
 
 class Flights:
-    """The computations under way, by partition."""
+    """The computations under way."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[Hashable, list[Flight]] = {}
+        self._boards: dict[Partition, Board] = {}
 
     def run(self, cache: Cache, ask: Ask, compute: Callable[[Any], T]) -> T:
         """The stored answer, another caller's, or `compute(text)`."""
-        while (hit := cache.find(ask)) is None:
-            flight, leads = self._join(ask)
-            if leads:  # unless its forerunner landed between the look and the join
+        while (hit := cache._find(ask)) is None:
+            flight, leads = self._join(ask, None)
+            if leads:
                 with Leading(self, cache, flight) as leading:
-                    if (late := cache.landed(ask)) is not None:
+                    if (late := cache._landed(ask)) is not None:  # between the look and the join
                         return leading.share(late.value)  # type: ignore[no-any-return]
                     return leading.keep(compute(ask.text))
+            if flight.waits_for_us(None):
+                return compute(ask.text)
             try:
-                return private(flight.answer.result())  # type: ignore[no-any-return]
+                return self._served(cache, ask, flight.answer.result())  # type: ignore[no-any-return]
             except CancelledError:
                 continue  # its leader was interrupted: look again, or lead
         return hit.value  # type: ignore[no-any-return]
 
     async def arun(self, cache: Cache, ask: Ask, compute: Callable[[Any], Awaitable[T]]) -> T:
         """The same for a coroutine function."""
-        while (hit := cache.find(ask)) is None:
-            flight, leads = self._join(ask)
-            if leads:  # unless its forerunner landed between the look and the join
+        task = asyncio.current_task()
+        while (hit := cache._find(ask)) is None:
+            flight, leads = self._join(ask, task)
+            if leads:
                 with Leading(self, cache, flight) as leading:
-                    if (late := cache.landed(ask)) is not None:
+                    if (late := cache._landed(ask)) is not None:
                         return leading.share(late.value)  # type: ignore[no-any-return]
                     return leading.keep(await compute(ask.text))
+            if flight.waits_for_us(task):
+                return await compute(ask.text)
             try:
-                return private(await follow(flight.answer))  # type: ignore[no-any-return]
+                return self._served(cache, ask, await follow(flight.answer))  # type: ignore[no-any-return]
             except CancelledError:
                 continue
         return hit.value  # type: ignore[no-any-return]
 
-    def _join(self, ask: Ask) -> tuple[Flight, bool]:
+    @staticmethod
+    def _served(cache: Cache, ask: Ask, answer: Any) -> Any:
+        """A follower's answer: from the cache, so that the ledger counts it, or as the leader gave it."""
+        hit = cache._find(ask)
+        return private(answer) if hit is None else hit.value
+
+    def _join(self, ask: Ask, task: object) -> tuple[Flight, bool]:
         """The flight to wait for, and whether the caller leads it."""
         with self._lock:
-            flights = self._flights.setdefault(ask.partition, [])
-            for flight in flights:
-                if serves(flight.ask, ask):
-                    return flight, False
-            flights.append(flight := Flight(ask))
+            board = self._boards.setdefault(ask.partition, Board())
+            flight = board.find(ask)
+            if flight is not None:
+                return flight, False
+            flight = Flight(ask, threading.get_ident(), task)
+            board.add(flight)
             return flight, True
 
     def land(self, flight: Flight) -> None:
-        """Takes a flight off the list."""
+        """Takes a flight off its board."""
         with self._lock:
-            flights = self._flights[flight.ask.partition]
-            flights.remove(flight)
-            if not flights:
-                del self._flights[flight.ask.partition]
+            board = self._boards[flight.ask.partition]
+            board.remove(flight)
+            if not board.flights:
+                del self._boards[flight.ask.partition]
+
+
+class Board:
+    """The flights of one partition, with their unit vectors as the rows of one matrix."""
+
+    def __init__(self) -> None:
+        self.flights: list[Flight] = []
+        self._texts: dict[str | bytes, Flight] = {}
+        self._rows = np.empty((0, 0), dtype=np.float32)
+
+    def find(self, ask: Ask) -> Flight | None:
+        """The flight whose answer would be a hit for this question."""
+        same = self._texts.get(ask.text)
+        if same is not None or ask.vector is None or not self._rows.size:
+            return same
+        cosines = self._rows[: len(self.flights)] @ unit(ask.vector)
+        best = int(np.argmax(cosines))
+        return self.flights[best] if cosines[best] >= ask.floor else None
+
+    def add(self, flight: Flight) -> None:
+        self._texts[flight.ask.text] = flight
+        self.flights.append(flight)
+        if flight.ask.vector is None:
+            if self._rows.size:
+                self._row(len(self.flights) - 1)[:] = 0
+            return
+        vector = unit(flight.ask.vector)
+        if not self._rows.size:
+            self._rows = np.zeros((max(8, len(self.flights)), len(vector)), dtype=np.float32)
+        self._row(len(self.flights) - 1)[:] = vector
+
+    def remove(self, flight: Flight) -> None:
+        """The last one takes its place."""
+        at = self.flights.index(flight)
+        last = self.flights.pop()
+        del self._texts[flight.ask.text]
+        if last is not flight:
+            self.flights[at] = last
+            if self._rows.size:
+                self._rows[at] = self._rows[len(self.flights)]
+
+    def _row(self, i: int) -> Any:
+        if i >= len(self._rows):
+            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+        return self._rows[i]
 
 
 class Leading:
@@ -110,8 +178,14 @@ class Leading:
         return self
 
     def keep(self, answer: T) -> T:
-        """Stores the answer that was computed, and shares it."""
-        self._cache.keep(self._flight.ask, answer, (time.perf_counter() - self._start) * 1e3)
+        """Stores the answer that was computed, and shares it; an answer is never lost to a failing cache."""
+        try:
+            self._cache._keep(self._flight.ask, answer, (time.perf_counter() - self._start) * 1e3)
+        except CapacityError:
+            self._cache._refused += 1
+        except (SemcoreError, TypeError) as error:
+            self._cache._refused += 1
+            warnings.warn(f"an answer was not stored: {error}", RuntimeWarning, stacklevel=4)
         return self.share(answer)
 
     def share(self, answer: T) -> T:
@@ -120,7 +194,11 @@ class Leading:
         return answer
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception):
+        if isinstance(error, StopIteration):  # which no future can carry
+            wrapped = RuntimeError("compute raised StopIteration")
+            wrapped.__cause__ = error
+            self._flight.answer.set_exception(wrapped)
+        elif isinstance(error, Exception) and not self._flight.answer.done():
             self._flight.answer.set_exception(error)
         else:
             self._flight.answer.cancel()  # changes nothing when the answer is set
@@ -129,8 +207,10 @@ class Leading:
 
 async def follow(answer: Future[T]) -> T:
     """Waits for another caller's answer; cancelling the waiter does not cancel the answer."""
+    waiter = asyncio.wrap_future(answer)
+    waiter.add_done_callback(lambda done: done.cancelled() or done.exception())  # retrieved, whoever left
     try:
-        return await asyncio.shield(asyncio.wrap_future(answer))
+        return await asyncio.shield(waiter)
     except asyncio.CancelledError:
         if answer.cancelled():
             raise CancelledError from None
@@ -139,16 +219,18 @@ async def follow(answer: Future[T]) -> T:
 
 def private(value: T) -> T:
     """A copy that its receiver may change."""
-    return value if isinstance(value, (str, bytes)) else copy.deepcopy(value)
+    if isinstance(value, (str, bytes)):
+        return value
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # what cannot be copied cannot be stored either, and its leader was warned
+        return value
 
 
-def serves(leader: Ask, ask: Ask) -> bool:
-    """Would the answer to one question be a hit for the other?"""
-    if leader.text == ask.text:
-        return True
-    if leader.vector is None or ask.vector is None:
-        return False
-    return cosine(leader.vector, ask.vector) >= ask.floor
+def unit(vector: Any) -> Vector:
+    """The vector at length 1, float32."""
+    v = np.asarray(vector, dtype=np.float64)
+    return (v / np.sqrt(v @ v)).astype(np.float32)
 
 
 def cosine(a: Any, b: Any) -> float:

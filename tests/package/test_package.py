@@ -51,7 +51,7 @@ def test_stubs_match_the_extension():
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory):
-    """The source archive, made from a copy so that the tree stays clean."""
+    """The source archive."""
     out = tmp_path_factory.mktemp("sdist")
     result = python("setup.py", "-q", "sdist", "--dist-dir", str(out), cwd=ROOT)
     assert result.returncode == 0, result.stderr
@@ -63,7 +63,7 @@ def test_the_sdist_holds_what_a_build_and_a_test_need(sdist):
         names = {n.split("/", 1)[1] for n in archive.getnames() if "/" in n}
     for needed in ("setup.py", "pyproject.toml", "LICENSE", "README.md", "src/semcore/_engine.pyx",
                    "src/semcore/core/semcore.h", "src/semcore/core/engine.c", "tests/model.py",
-                   "examples/support.jsonl", "bench/peers.py"):  # fmt: skip
+                   "examples/support.jsonl", "bench/peers.py", "CHANGELOG.md", ".ci/run"):  # fmt: skip
         assert needed in names
 
 

@@ -49,6 +49,7 @@ class CacheMachine(RuleBasedStateMachine):
     policy = "lru"
     on_disk = False
     sliding = False
+    storage = "f16"
 
     def __init__(self):
         super().__init__()
@@ -61,6 +62,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.options = {
             "embed": None, "dim": DIM, "max_entries": entries, "max_bytes": bare + blocks * 132,
             "policy": self.policy, "threshold": THRESHOLD, "sliding": self.sliding, "clock": self.clock,
+            "storage": self.storage,
         }  # fmt: skip
         self.path = Path(self.folder.name) / "cache.semcore" if self.on_disk else None
         self.cache = semcore.Cache(self.path, **self.options)
@@ -76,7 +78,7 @@ class CacheMachine(RuleBasedStateMachine):
           tags=st.sets(st.sampled_from(TAGS)))  # fmt: skip
     def put(self, ns, ctx, text, value, vector, ttl, tags):
         size = size_of(value) + text_bytes(text) + 8 * len(tags)
-        row = None if vector is None else stored(vector)
+        row = None if vector is None else stored(vector, self.storage)
         expires = self.clock.now + ttl if ttl else np.inf
         slides = (ttl or 0) if self.sliding else 0
         new = Entry(value, row, size, frozenset(tags), self.clock.now, expires, slides, 0, 0, 0)
@@ -86,7 +88,7 @@ class CacheMachine(RuleBasedStateMachine):
                 self.cache.put(text, value, **args)
             return
         new.id = self.cache.put(text, value, **args)
-        self.model.put((ns, ctx, text), new, self.clock.now)
+        self.model.put((ns, ctx, text), new, self.clock.now, set(self.cache))
 
     @rule(ns=namespaces, ctx=contexts, text=texts)
     def get_exact(self, ns, ctx, text):
@@ -124,9 +126,18 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(ns=namespaces, ctx=contexts, text=texts)
     def delete(self, ns, ctx, text):
-        assert self.cache.expire() >= 0
         expected = self.model.delete((ns, ctx, text), self.clock.now)
         assert self.cache.delete(text, namespace=ns, context=CONTEXTS[ctx]) == expected
+
+    @rule(which=st.integers(0, 50))
+    def delete_by_id(self, which):
+        live = self.model.live(self.clock.now)
+        if live:
+            key = list(live)[which % len(live)]
+            assert live[key].id in self.cache
+            assert self.cache.delete(id=live[key].id)
+            assert not self.cache.delete(id=live[key].id)
+            self.model.delete(key, self.clock.now)
 
     @rule(ns=namespaces, tag=st.sampled_from(TAGS))
     def invalidate(self, ns, tag):
@@ -174,7 +185,9 @@ def machine(name: str, **options):
 TestLru = machine("Lru", policy="lru")
 TestLfu = machine("Lfu", policy="lfu")
 TestSliding = machine("Sliding", policy="lru", sliding=True)
+TestValue = machine("Value", policy="value", storage="f32")
 TestFile = machine("File", policy="lru", on_disk=True)
+TestSlidingFile = machine("SlidingFile", policy="value", on_disk=True, sliding=True)
 
 
 def test_similarity_of_the_model_is_a_cosine():

@@ -64,6 +64,41 @@ def test_namespaces(cache, namespace):
         cache.put("q", 1, namespace=namespace)
 
 
+def test_vectors_of_another_byte_order_are_converted(cache, rng):
+    for _ in range(50):
+        vector = unit(rng, 16)
+        assert cache.get("q", vector=vector.astype(">f4")) == cache.get("q", vector=vector)
+        found = cache.lookup("q", vector=vector.astype(">f4")).candidates
+        assert found == cache.lookup("q", vector=vector).candidates
+    unaligned = np.frombuffer(b"x" + np.ones(16, dtype=np.float32).tobytes(), dtype=np.uint8)[1:].view(
+        np.float32
+    )
+    assert cache.get("q", vector=unaligned).value == "value"
+
+
+def test_contexts_and_values_without_end(cache):
+    endless = []
+    endless.append(endless)
+    with pytest.raises(TypeError, match="context: nested more than 100 deep"):
+        cache.get("q", context=endless)
+    with pytest.raises(TypeError, match="value:"):
+        cache.put("q", endless)
+
+
+def test_a_value_that_could_not_be_read_back(cache):
+    with pytest.raises(TypeError, match="value:"):
+        cache.put("q", {(1, 2): 3})
+
+
+@pytest.mark.parametrize("now", [float("nan"), -1, 1e300])
+def test_clocks(now):
+    with semcore.Cache(embed=None, max_entries=9, max_bytes="1 MiB", clock=lambda: now) as broken:
+        with pytest.raises(ValueError, match="clock: expected seconds since the epoch"):
+            broken.put("q", 1)
+        with pytest.raises(ValueError, match="clock: expected seconds since the epoch"):
+            broken.get("q")
+
+
 def test_contexts_and_values_that_cannot_be_packed(cache):
     with pytest.raises(TypeError, match="context:"):
         cache.get("q", context=object())
@@ -159,7 +194,7 @@ def test_sizes(size):
 
 def test_lookup_wants_a_sane_number_of_candidates(cache):
     for nearest in (0, 65):
-        with pytest.raises(ValueError, match="top: expected 1 to 64"):
+        with pytest.raises(ValueError, match="nearest: expected 1 to 64"):
             cache.lookup("q", vector=GOOD, nearest=nearest)
 
 

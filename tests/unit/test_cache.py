@@ -125,7 +125,7 @@ def test_many_at_a_time():
 
     calls = []
     vectors = {t: np.eye(8, dtype=np.float32)[i] for i, t in enumerate("abcd")} | {"A": np.eye(8)[0] + 0.01}
-    embed.embed_many, embed.dim = many, 8
+    embed.embed_many, embed.dim, embed.fingerprint = many, 8, "test"
     with semcore.Cache(embed=embed, max_entries=10, max_bytes="1 MiB") as cache:
         ids = cache.put_many([("a", 1), ("b", 2)], tags=["t"])
         assert [cache[i].value for i in ids] == [1, 2]
@@ -133,11 +133,18 @@ def test_many_at_a_time():
         assert [h and (h.value, h.layer) for h in hits] == [(1, "exact"), (1, "semantic"), None, None]
         assert calls == [["a", "b"], ["A", "d"]]
         assert cache.stats().misses == 2
+        own = [np.eye(8)[5], None]
+        cache.put_many([("e", 5), ("f", 6)], vectors=own, tags=(t for t in ["g"]))
+        assert [h and h.value for h in cache.get_many(["E", "F"], vectors=own)] == [5, None]
+        assert cache.invalidate("g") == 2
+        with pytest.raises(ValueError, match="vectors: expected 2, got 1"):
+            cache.put_many([("e", 5), ("f", 6)], vectors=own[:1])
 
 
 def test_a_mapping_where_it_fits(cache):
     ids = {cache.put(f"{i}", i) for i in range(5)}
     assert (set(cache), len(cache)) == (ids, 5)
+    assert all(id in cache for id in cache)
     gone = ids.pop()
     del cache[gone]
     assert gone not in set(cache)

@@ -25,7 +25,7 @@ def test_what_an_embedder_states_is_used():
 def test_what_it_does_not_state_is_found_out():
     embedder = Embedder(lambda text: [0.5] * 12)
     assert embedder.dim == 12
-    assert embedder.fingerprint.endswith("<lambda>:12")
+    assert ".<lambda>:12:" in embedder.fingerprint
     assert embedder("x").dtype == np.float32
 
 
@@ -40,12 +40,36 @@ def test_what_it_does_not_state_is_found_out():
     ],
 )
 def test_a_failing_embedder_is_an_embedding_error(function, words):
-    function.dim = 8
+    function.dim, function.fingerprint = 8, "test"
     with semcore.Cache(embed=function, max_entries=10, max_bytes="1 MiB") as cache:
         for call in (cache.get, lambda t: cache.put(t, 1), lambda t: cache.get_or_compute(t, str)):
             with pytest.raises(semcore.EmbeddingError, match=words):
                 call("q")
         assert len(cache) == 0
+
+
+def test_two_models_behind_one_wrapper_have_two_fingerprints():
+    def wrapped(matrix):
+        return lambda text: matrix @ np.ones(8)
+
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 16, 8))
+    assert Embedder(wrapped(a)).fingerprint != Embedder(wrapped(b)).fingerprint
+    assert Embedder(wrapped(a)).fingerprint == Embedder(wrapped(a + 1e-7)).fingerprint
+
+
+def test_an_embedder_may_reuse_its_buffer():
+    buffer = np.zeros(8)
+
+    def embed(text):
+        buffer[:] = 0
+        buffer[ord(text[0]) % 8] = 1
+        return buffer
+
+    with semcore.Cache(embed=embed, max_entries=10, max_bytes="1 MiB") as cache:
+        assert cache.get_or_compute("a", lambda t: cache.get("b") or t) == "a"
+        assert cache.get("a2").value == "a"
+        assert cache.get("b2") is None
 
 
 def test_none_means_exact_only():

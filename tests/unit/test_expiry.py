@@ -46,6 +46,37 @@ def test_sliding(clock):
         assert cache.validate() is None
 
 
+@pytest.mark.parametrize("ttl", [0.0001, 0.0015, 1.001, 3_999_999])
+def test_sliding_of_any_length(clock, ttl):
+    with semcore.Cache(
+        embed=None, max_entries=9, max_bytes="1 MiB", ttl=ttl, sliding=True, clock=clock
+    ) as cache:
+        cache.put("q", 1)
+        for _ in range(3):
+            clock.step(ttl * 0.9)
+            assert cache.get("q") is not None
+        clock.step(-0.01)
+        assert cache.get("q") is not None
+        clock.step(ttl + 0.02)
+        assert cache.get("q") is None
+
+
+def test_a_sliding_ttl_that_is_too_long():
+    with pytest.raises(ValueError, match="ttl: a sliding one is at most"):
+        semcore.Cache(embed=None, ttl=5_000_000, sliding=True)
+
+
+def test_a_clock_that_was_far_ahead(cache, clock):
+    clock.step(10 * 365 * 86400)
+    cache.put("q", 1)
+    clock.step(-10 * 365 * 86400)
+    for i in range(100):
+        cache.put(f"{i}", i, ttl=1)
+    clock.step(3)
+    assert cache.expire() == 100
+    assert len(cache) == 1
+
+
 def test_putting_again_starts_anew(cache, clock):
     cache.put("q", 1, ttl=10)
     clock.step(8)

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -177,3 +178,96 @@ def test_async_errors(cache):
     with pytest.raises(RuntimeError, match="model is down"):
         asyncio.run(cache.aget_or_compute("refund", fail))
     assert len(cache) == 0
+
+
+def test_coalesced_callers_count_as_hits(cache):
+    together(cache, ["refund"] * 10, slow([], opened_soon(threading.Event())), tokens=5)
+    stats = cache.stats()
+    assert (stats.hits, stats.misses, stats.tokens) == (9, 1, 45)
+
+
+def test_equal_contexts_share_a_flight(cache):
+    calls = []
+    gate = opened_soon(threading.Event())
+    contexts = [{"a": 1, "b": [1, 2]}, {"b": (1, 2), "a": 1}]
+    compute = slow(calls, gate)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda context: cache.get_or_compute("refund", compute, context=context), contexts))
+    assert calls == ["refund"]
+
+
+def test_a_computation_that_asks_itself_does_not_wait_for_itself(cache):
+    def compute(text):
+        if text == "how to reset my password":
+            return "inner"
+        return cache.get_or_compute("how to reset my password", compute)
+
+    assert cache.get_or_compute("reset password", compute) == "inner"
+
+    async def acompute(text):
+        return await cache.aget_or_compute("refund", inner)
+
+    async def inner(text):
+        return "inner"
+
+    assert asyncio.run(cache.aget_or_compute("refund", acompute)) == "inner"
+
+
+def test_a_blocking_call_on_the_loop_of_a_leader_does_not_hang(cache):
+    async def compute(text):
+        await asyncio.sleep(0.05)
+        return "async"
+
+    async def main():
+        leader = asyncio.create_task(cache.aget_or_compute("refund", compute))
+        await asyncio.sleep(0.01)
+        blocking = cache.get_or_compute("refund", lambda t: "blocking")
+        return blocking, await leader
+
+    assert asyncio.run(main()) == ("blocking", "async")
+
+
+def test_stop_iteration_reaches_a_follower(cache):
+    def stop(text):
+        time.sleep(0.2)
+        raise StopIteration
+
+    async def main():
+        leader = asyncio.create_task(asyncio.to_thread(lambda: together(cache, ["refund"], stop)))
+        await asyncio.sleep(0.05)
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await cache.aget_or_compute("refund", None)
+        return await leader
+
+    assert isinstance(asyncio.run(main())[0], StopIteration)
+
+
+def test_an_answer_that_cannot_be_stored_is_not_lost(cache):
+    answer = object()
+    with pytest.warns(RuntimeWarning, match="an answer was not stored: value:"):
+        assert cache.get_or_compute("refund", lambda t: answer) is answer
+    assert cache.stats().refused == 1
+
+
+def test_a_thousand_different_questions_at_once():
+    """Joining compares with all flights in one product; distinct texts each compute."""
+    rng = np.random.default_rng(0)
+    vectors = {f"{i}": rng.standard_normal(64) for i in range(1000)}
+    embed = lambda text: vectors.get(text, np.ones(64))  # noqa: E731
+    with semcore.Cache(embed=embed, max_entries=2000, max_bytes="8 MiB") as cache:
+        gate = asyncio.Event()
+        calls = []
+
+        async def compute(text):
+            calls.append(text)
+            await gate.wait()
+            return text
+
+        async def main():
+            tasks = [asyncio.create_task(cache.aget_or_compute(t, compute)) for t in [*vectors, *vectors]]
+            await asyncio.sleep(0.05)
+            gate.set()
+            return await asyncio.gather(*tasks)
+
+        assert asyncio.run(main()) == [*vectors, *vectors]
+        assert sorted(calls) == sorted(vectors)

@@ -81,12 +81,22 @@ def test_a_partition_grows_and_shrinks(rng):
 
 def test_many_tenants_cost_a_small_one_nothing(rng):
     """Work is counted in bytes that a search reads, not in time."""
+    row = 32  # of a 4-bit plane at dim 16
     with semcore.Cache(embed=None, dim=16, max_entries=20_000, max_bytes="32 MiB") as cache:
         for i in range(20_000):
             cache.put(f"{i}", i, namespace=f"{i % 2000}", vector=unit(rng, 16))
         found = cache.lookup("?", namespace="7", vector=unit(rng, 16), nearest=64)
         assert len(found.candidates) == 10
         assert {cache[c.id].value % 2000 for c in found.candidates} == {7}
+        assert cache._work("7", None) == 10 * row
+        assert cache._work("nobody", None) == 0
+        cache.clear("7")
+        for i in range(3):
+            cache.put(f"{i}", i, namespace="three", vector=unit(rng, 16))
+        assert cache._work("three", None) == 3 * row
+        for i in range(2000):
+            cache.put(f"{i}", i, namespace="large", vector=unit(rng, 16))
+        assert cache._work("large", None) <= 2000 * row + 4 * 20_000  # its rows, and a tag of each row
 
 
 def test_bytes_namespaces(cache):

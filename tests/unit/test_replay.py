@@ -96,6 +96,13 @@ def test_formats(tmp_path):
     path.write_text('prompt,response,tokens\n"a, b",x,3\n')
     assert [(r.prompt, r.response, r.tokens) for r in read(path)] == [("a, b", "x", 3)]
     assert len(read(path, limit=1)) == 1
+    path = tmp_path / "EXCEL.CSV"
+    path.write_text("\ufeffprompt,response\na,x\n" + "b" * 200_000 + ",y\n")
+    assert [r.response for r in read(path)] == ["x", "y"]
+    path = tmp_path / "cut.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"prompt": "a"}\n' * 10_000)[:-20])
+    with pytest.raises(ValueError, match=r"cut.jsonl.gz, record \d+: "):
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +112,10 @@ def test_formats(tmp_path):
         ("[]", "record 1: expected an object"),
         ('{"prompt": 5}', "record 1: expected a string"),
         ('{"response": "x"}', "record 1: expected a string"),
-        ('{"prompt": "a", "tokens": -1}', "record 1: tokens: expected a number of at least 0"),
+        ('{"prompt": "a", "tokens": -1}', "record 1: tokens: expected a number from 0"),
         ('{"prompt": "a", "cost": "x"}', "record 1: could not convert"),
+        ('{"prompt": "a", "tokens": 1e30}', "record 1: tokens: expected a number from 0"),
+        ("[" * 100_000, "record 1: "),
         ("", "holds no prompts"),
     ],
 )
@@ -124,8 +133,17 @@ def test_bad_arguments(capsys, file, tmp_path):
     assert "--embed: 'nosuch.module:f'" in capsys.readouterr().err
     assert main(["replay", str(file), "--embed", "none", "--sweep"]) == 2
     assert main(["replay", str(file), "--embed", "none", "--threshold", "7"]) == 2
-    with pytest.raises(SystemExit):
-        main(["nonsense"])
+    for wrong in (["nonsense"], ["replay", str(file), "--limit", "0"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
+
+
+def test_names_are_not_markup(capsys, file, tmp_path):
+    odd = tmp_path / "[red]b.jsonl"
+    odd.write_bytes(file.read_bytes())
+    status, out, _ = replay(capsys, odd)
+    assert status == 0
+    assert "[red]b.jsonl" in out.replace("\n", "")
 
 
 def test_without_an_embedder(capsys, file):

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return int(args.run(args))
-    except (semcore.SemcoreError, ValueError, OSError) as error:
+    except (semcore.SemcoreError, ValueError, TypeError, OSError) as error:
         print(f"semcore {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -144,12 +146,18 @@ def add_parser(commands: Any) -> None:
     p.add_argument("--ttl", type=float, help="seconds that an answer lives")
     p.add_argument("--max-entries", type=int)
     p.add_argument("--max-bytes", help="size of the region, such as '64 MiB' (default: 256 MiB)")
-    p.add_argument("--limit", type=int, help="stop after so many prompts")
+    p.add_argument("--limit", type=positive, help="stop after so many prompts")
     p.add_argument("--shuffle", type=int, metavar="SEED", help="in random order instead of the file's")
     p.add_argument("--sweep", action="store_true", help="also at thresholds from 0.60 to 1.00")
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.add_argument("--plot", type=Path, metavar="PNG", help="write a plot (needs the extra plot)")
     p.set_defaults(run=run)
+
+
+def positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
 
 
 def named(embed: str) -> str | EmbedFunction | None:
@@ -159,6 +167,7 @@ def named(embed: str) -> str | EmbedFunction | None:
     if ":" not in embed:
         return embed
     module, _, attribute = embed.partition(":")
+    sys.path.insert(0, os.getcwd())  # as `python -m` has it
     try:
         return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
     except (ImportError, AttributeError) as error:
@@ -213,5 +222,5 @@ def run(args: argparse.Namespace) -> int:
         from semcore.cli.plot import plot
 
         plot(report, replay.trail, args.plot)
-        progress.print(f"plot written to {args.plot}")
+        progress.print(f"plot written to {args.plot}", markup=False)
     return 0

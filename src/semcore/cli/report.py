@@ -77,9 +77,8 @@ def render(report: Report, out: Console) -> None:
     """Prints the report."""
     from rich.table import Table
 
-    out.print(
-        f"[bold]{report.file}[/]: {report.requests:,} prompts in {report.seconds:.2f} s", highlight=False
-    )
+    title = f"{report.file}: {report.requests:,} prompts in {report.seconds:.2f} s"
+    out.print(title, highlight=False, markup=False)
     table = Table("layer", "prompts", "share", "p50", "p99", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -98,7 +97,7 @@ def render(report: Report, out: Console) -> None:
         )
     out.print(table)
     for name, text in facts(report):
-        out.print(f"  {name:<16}{text}", highlight=False)
+        out.print(f"  {name:<16}{text}", highlight=False, markup=False)
     if report.sweep:
         out.print(sweep_table(report))
 

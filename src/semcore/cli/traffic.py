@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import math
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -40,7 +40,7 @@ def read(path: Path, limit: int | None = None) -> list[Request]:
     try:
         for record in islice(records(path), limit):
             requests.append(request(record))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError, EOFError, zlib.error, csv.Error) as error:
         raise ValueError(f"{path}, record {len(requests) + 1}: {error}") from error
     if not requests:
         raise ValueError(f"{path}: holds no prompts")
@@ -48,13 +48,14 @@ def read(path: Path, limit: int | None = None) -> list[Request]:
 
 
 def records(path: Path) -> Iterator[Mapping[str, Any]]:
-    name = path.name.removesuffix(".gz")
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", newline="") as file:
+    name = path.name.lower().removesuffix(".gz")
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
         yield from rows(file, Path(name).suffix)
 
 
 def rows(file: IO[str], suffix: str) -> Iterator[Mapping[str, Any]]:
+    csv.field_size_limit(1 << 30)
     if suffix == ".csv":
         yield from csv.DictReader(file)
     elif suffix == ".tsv":
@@ -78,14 +79,14 @@ def request(record: Mapping[str, Any]) -> Request:
         str(record.get("namespace") or ""),
         record.get("context") or None,
         None if label in (None, "") else str(label),
-        int(number(record, "tokens")),
-        number(record, "cost"),
-        number(record, "latency_ms"),
+        int(number(record, "tokens", 1 << 32)),
+        number(record, "cost", 1e9),
+        number(record, "latency_ms", 1e12),
     )
 
 
-def number(record: Mapping[str, Any], name: str) -> float:
+def number(record: Mapping[str, Any], name: str, most: float) -> float:
     value = float(record.get(name) or 0)
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{name}: expected a number of at least 0, got {value}")
+    if not 0 <= value < most:
+        raise ValueError(f"{name}: expected a number from 0 to {most:g}, got {value}")
     return value

@@ -161,28 +161,38 @@ static void delete_one(sc_region *r, uint32_t slot) {
     sc_engine_remove(r, slot);
 }
 
-int sc_delete(sc_cache *c, uint64_t id) {
+/* A live slot, or SC_NIL; what has expired goes, but was not there. */
+static int delete_slot(sc_region *r, uint32_t slot, int64_t now) {
+    if (slot == SC_NIL) return SC_ENOTFOUND;
+    if (!sc_entry_alive(&r->entries[slot], now)) {
+        expire_one(r, slot);
+        return SC_ENOTFOUND;
+    }
+    delete_one(r, slot);
+    return SC_OK;
+}
+
+int sc_delete(sc_cache *c, uint64_t id, int64_t now) {
     uint32_t slot = (uint32_t)id;
     if (!sc_slot_ok(&c->r, slot)) return SC_ENOTFOUND;
     int rc = sc_engine_lock(c);
     if (rc != SC_OK) return rc;
     uint32_t seq = sc_entry_seq(&c->r, slot);
     bool there = sc_is_live(seq) && seq == (uint32_t)(id >> 32);
-    if (there) delete_one(&c->r, slot);
+    rc = delete_slot(&c->r, there ? slot : SC_NIL, now);
     sc_engine_unlock(c);
-    return there ? SC_OK : SC_ENOTFOUND;
+    return rc;
 }
 
-int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kind) {
+int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kind, int64_t now) {
     uint64_t key[2];
     sc_entry e;
     sc_key(&c->r, part, text, len, kind, key);
     int rc = sc_engine_lock(c);
     if (rc != SC_OK) return rc;
-    uint32_t slot = sc_engine_find(&c->r, key, &e);
-    if (slot != SC_NIL) delete_one(&c->r, slot);
+    rc = delete_slot(&c->r, sc_engine_find(&c->r, key, &e), now);
     sc_engine_unlock(c);
-    return slot != SC_NIL ? SC_OK : SC_ENOTFOUND;
+    return rc;
 }
 
 uint64_t sc_invalidate(sc_cache *c, uint64_t tag) {

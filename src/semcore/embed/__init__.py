@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from semcore.errors import ConfigError, EmbeddingError
 
+PROBE = "semcore"
 Vector = npt.NDArray[np.float32]
 EmbedFunction = Callable[[str], Any]
 
@@ -34,13 +35,12 @@ class Embedder:
         self._function = function
         self._many = getattr(function, "embed_many", None)
         dim = getattr(function, "dim", None)
-        if dim is None:
-            probe = self._call(function, "semcore")
-            if probe is None:
-                raise EmbeddingError("embed: returned None for the probe text 'semcore'; give it a `dim`")
-            dim = np.asarray(probe).size
-        self.dim = int(dim)
-        self.fingerprint = str(getattr(function, "fingerprint", None) or name_of(function, self.dim))
+        stated = getattr(function, "fingerprint", None)
+        probe = None if dim is not None and stated else self._call(function, PROBE)
+        if dim is None and probe is None:
+            raise EmbeddingError(f"embed: returned None for the probe text {PROBE!r}; give it a `dim`")
+        self.dim = int(dim) if dim is not None else np.asarray(probe).size
+        self.fingerprint = str(stated or name_of(function, self.dim, self._checked(probe)))
 
     def __call__(self, text: str) -> Vector | None:
         """The vector of a text, or None when it has none.
@@ -70,7 +70,7 @@ class Embedder:
         if vector is None:
             return None
         try:
-            array = np.ascontiguousarray(vector, dtype=np.float32)
+            array = np.array(vector, dtype=np.float32)  # a copy: an embedder may use its buffer again
         except (TypeError, ValueError) as error:
             raise EmbeddingError(f"embed: returned no vector: {error}") from error
         if array.shape != (self.dim,):
@@ -81,10 +81,18 @@ class Embedder:
         return array
 
 
-def name_of(function: object, dim: int) -> str:
-    """A fingerprint for a callable that states none: where it is defined, and its dimension."""
+def name_of(function: object, dim: int, probe: Vector | None) -> str:
+    """A fingerprint for a callable that states none.
+
+    Where it is defined, its dimension, and 32 signs of random projections of a probe text's vector:
+    two models behind one wrapper, lambda or bound method do not share a cache.
+    """
     kind = function if hasattr(function, "__qualname__") else type(function)
-    return f"{kind.__module__}.{kind.__qualname__}:{dim}"[-119:]
+    signs = 0
+    if probe is not None:
+        projections = np.random.default_rng(0).choice([-1.0, 1.0], (32, dim)) @ probe
+        signs = int(np.packbits(projections > 0).view(np.uint32)[0])
+    return f"{kind.__module__}.{kind.__qualname__}:{dim}:{signs:08x}"[-119:]
 
 
 def resolve(embed: str | EmbedFunction | None) -> Embedder | None:

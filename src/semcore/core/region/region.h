@@ -1,8 +1,7 @@
 /* The region: everything of a cache in one mapping, private or a file.
  *
  *   header | hot | entries | exact | partitions | links | ptags | sketch | wheel | tagheads |
- *   chain |
- *   vectors | scales | high | low | signs | along | across | blocks
+ *   vectors | scales | high | low | signs | along | across | chain | blocks
  *
  * Parts are addressed by slot and block numbers, never by pointers. The header's first half, the
  * entries, their vectors and value chains are the truth; everything else is a function of the
