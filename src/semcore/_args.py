@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from numbers import Real
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from semcore import _engine
 from semcore.embed import Embedder
@@ -79,6 +79,11 @@ def check_nearest(nearest: int) -> int:
     if isinstance(nearest, bool) or not isinstance(nearest, int) or not 1 <= nearest <= 64:
         raise ValueError(f"nearest: expected 1 to 64, got {nearest!r}")
     return nearest
+
+
+def is_id(key: object) -> TypeGuard[int]:
+    """Could this be an entry's id?"""
+    return isinstance(key, int) and 0 <= key < 1 << 64
 
 
 def resolve_dim(dim: int | None, embedder: Embedder | None) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeGuard, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from semcore import _args, _engine
-from semcore._args import PutOptions, check_nearest, check_threshold, check_ttl
+from semcore._args import PutOptions, check_nearest, check_threshold, check_ttl, is_id
 from semcore.embed import Embedder, EmbedFunction, Vector, resolve
 from semcore.flight import Ask, Flights, cosine
 from semcore.hit import Explanation, Hit, Lookup, Stats, reason
@@ -29,7 +29,8 @@ class Cache(_engine.Engine):
         dim: length of the vectors when `embed` is None; None or 0 for exact lookups only.
         max_entries: most entries at any moment. None: 200,000, or as many as leave half of
             `max_bytes` to values; for an existing file, what it was made with.
-        max_bytes: size of the whole region, indexes included: an int or text like "64 MiB".
+        max_bytes: size of the whole region, indexes included: an int or text like "64 MiB". None:
+            1 GiB, committed as it is used; for an existing file, its own.
         policy: who is evicted: "value" (decayed hits x saving / bytes), "lru" or "lfu" (decayed).
         threshold: least cosine similarity of a semantic hit, in [-1, 1].
         ttl: seconds that an entry lives after its put; None for ever. `put` may override it.
@@ -398,8 +399,3 @@ class Cache(_engine.Engine):
         for i, vector in zip(at, self._embed.many([str(texts[i]) for i in at]), strict=True):
             out[i] = vector
         return out
-
-
-def is_id(key: object) -> TypeGuard[int]:
-    """Could this be an entry's id?"""
-    return isinstance(key, int) and 0 <= key < 1 << 64
