@@ -628,7 +628,7 @@ cdef cnp.ndarray to_float32(object v):
         if a.dtype.kind not in "fiu":
             raise TypeError(f"dtype {a.dtype}")
         with np.errstate(over="ignore"):
-            return np.ascontiguousarray(a, dtype=np.float32)
+            return np.array(a, dtype=np.float32, order="C")  # a copy: aligned too
     except (TypeError, ValueError) as error:
         raise ValueError(f"vector: expected real numbers, got {error}") from error
 
