@@ -1,0 +1,102 @@
+"""`semcore stats PATH` and `semcore verify PATH`: what a cache file holds, and whether it is sound.
+
+Both open the file as any other process would: beside those that use it, or, alone, after recovery.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semcore import _engine
+from semcore.cli.report import size
+from semcore.hit import Stats
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def add_parsers(commands: Any) -> None:
+    stats = commands.add_parser("stats", help="what a cache file holds and what it spared")
+    stats.add_argument("path", type=Path, metavar="PATH")
+    stats.add_argument("--json", action="store_true", help="print as JSON")
+    stats.add_argument("--watch", action="store_true", help="again every second, until interrupted")
+    stats.set_defaults(run=run_stats)
+    verify = commands.add_parser("verify", help="check every entry and every index of a cache file")
+    verify.add_argument("path", type=Path, metavar="PATH")
+    verify.set_defaults(run=run_verify)
+
+
+def open_any(path: Path) -> _engine.Engine:
+    """A cache file opened with the geometry and the embedder it states.
+
+    Raises:
+        RegionError, OSError: it is not a cache file, or cannot be opened.
+    """
+    made = _engine.peek(path)
+    return _engine.Engine(
+        path, made["dim"], 0, made["max_bytes"], made["storage"], "value", made["fingerprint"], 1.0, None
+    )
+
+
+def run_stats(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.live import Live
+
+    engine, fingerprint = open_any(args.path), _engine.peek(args.path)["fingerprint"]
+    try:
+        if args.json:
+            print(json.dumps(asdict(Stats.of(engine._stats(), 0)) | {"embedder": fingerprint}, indent=2))
+        elif args.watch:
+            with Live(console=Console()) as live:
+                while True:
+                    live.update(table(args.path, Stats.of(engine._stats(), 0), fingerprint))
+                    time.sleep(1)
+        else:
+            Console().print(table(args.path, Stats.of(engine._stats(), 0), fingerprint))
+    finally:
+        engine.close()
+    return 0
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Exit status 1 when something is wrong."""
+    engine = open_any(args.path)
+    try:
+        why = engine.validate()
+        entries, damaged = engine._stats()["entries"], engine._stats()["damaged"]
+    finally:
+        engine.close()
+    if why is not None:
+        print(f"{args.path}: {why}")
+        return 1
+    print(f"{args.path}: sound, {entries:,} entries ({damaged:,} damaged ones dropped since it was made)")
+    return 0
+
+
+def table(path: Path, s: Stats, fingerprint: str) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    out = Table(title=escape(str(path)), show_header=False, title_justify="left")
+    for name, text in rows(s, fingerprint):
+        out.add_row(name, escape(text))
+    return out
+
+
+def rows(s: Stats, fingerprint: str) -> list[tuple[str, str]]:
+    return [
+        ("entries", f"{s.entries:,} of {s.max_entries:,}"),
+        ("bytes used", f"{size(s.bytes_used)} of {size(s.bytes)}"),
+        ("embedder", fingerprint),
+        ("hits", f"{s.hits:,} ({s.hits_exact:,} exact, {s.hits_semantic:,} semantic)"),
+        ("misses", f"{s.misses:,} (hit ratio {s.hit_ratio:.1%})"),
+        ("puts", f"{s.puts:,}"),
+        ("gone", f"{s.evictions:,} evicted, {s.expirations:,} expired, {s.deletions:,} deleted"),
+        ("damaged", f"{s.damaged:,}"),
+        ("deflected", f"{s.tokens:,} tokens, cost {s.cost:,.4f}, {s.latency_ms / 1e3:,.1f} s of waiting"),
+    ]

@@ -1,0 +1,62 @@
+"""`semcore stats` and `semcore verify`."""
+
+import json
+import sys
+
+import pytest
+
+import semcore
+from semcore.cli import main
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="file-backed caches need Linux")
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "a[b].semcore"
+    with semcore.Cache(path, embed=None, dim=16, max_entries=50, max_bytes=200_000) as cache:
+        for i in range(30):
+            cache.put(f"{i}", "x" * i, vector=[1.0] * 15 + [float(i)], tokens=7)
+        cache.get("3")
+        cache.get("nothing")
+    return path
+
+
+def test_stats(path, capsys):
+    assert main(["stats", str(path)]) == 0
+    out = capsys.readouterr().out
+    for text in ("30 of 50", "1 (1 exact, 0 semantic)", "1 (hit ratio 50.0%)", "7 tokens", "vectors"):
+        assert text in out
+    assert main(["stats", str(path), "--json"]) == 0
+    stats = json.loads(capsys.readouterr().out)
+    assert (stats["entries"], stats["hits_exact"], stats["embedder"]) == (30, 1, "vectors")
+
+
+def test_stats_beside_a_user(path, capsys):
+    with semcore.Cache(path, embed=None, dim=16) as cache:
+        cache.put("new", 1)
+        assert main(["stats", str(path), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["entries"] == 31
+        assert main(["verify", str(path)]) == 0
+        assert cache.get("new").value == 1
+
+
+def test_verify(path, capsys):
+    assert main(["verify", str(path)]) == 0
+    assert "sound, 30 entries (0 damaged" in capsys.readouterr().out
+    image = bytearray(path.read_bytes())
+    at = image.index(b"x" * 29)
+    image[at] ^= 1
+    path.write_bytes(image)
+    assert main(["verify", str(path)]) == 1
+    assert "an entry's checksum does not match" in capsys.readouterr().out
+
+
+def test_not_a_cache(tmp_path, capsys):
+    path = tmp_path / "text"
+    path.write_text("hello" * 2000)
+    for command in ("stats", "verify"):
+        assert main([command, str(path)]) == 2
+        assert "not a semcore file" in capsys.readouterr().err
+        assert main([command, str(tmp_path / "absent")]) == 2
+    assert path.read_text() == "hello" * 2000
