@@ -30,7 +30,7 @@ class Cache(_engine.Engine):
         max_entries: most entries at any moment. None: 200,000, or as many as leave half of
             `max_bytes` to values; for an existing file, what it was made with.
         max_bytes: size of the whole region, indexes included: an int or text like "64 MiB". None:
-            1 GiB, committed as it is used; for an existing file, its own.
+            1 GiB, or an existing file's own.
         policy: who is evicted: "value" (decayed hits x saving / bytes), "lru" or "lfu" (decayed).
         threshold: least cosine similarity of a semantic hit, in [-1, 1].
         ttl: seconds that an entry lives after its put; None for ever. `put` may override it.
@@ -134,8 +134,8 @@ class Cache(_engine.Engine):
             return Explanation(None, self.threshold, False, "other texts, and no vectors to compare: a miss")
         similarity = cosine(x, y)
         verdict = "at or above it: a semantic hit" if similarity >= self.threshold else "below it: a miss"
-        words = f"similarity {similarity:.4f}, threshold {self.threshold:.4f}, {verdict}"
-        return Explanation(similarity, self.threshold, False, words)
+        verdict = f"similarity {similarity:.4f}, threshold {self.threshold:.4f}, {verdict}"
+        return Explanation(similarity, self.threshold, False, verdict)
 
     # ---- writers ----
 

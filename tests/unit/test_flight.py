@@ -228,13 +228,16 @@ def test_a_blocking_call_on_the_loop_of_a_leader_does_not_hang(cache):
 
 
 def test_stop_iteration_reaches_a_follower(cache):
+    started = threading.Event()
+
     def stop(text):
-        time.sleep(0.2)
+        started.set()
+        time.sleep(0.5)
         raise StopIteration
 
     async def main():
         leader = asyncio.create_task(asyncio.to_thread(lambda: together(cache, ["refund"], stop)))
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(started.wait, 5)
         with pytest.raises(RuntimeError, match="StopIteration"):
             await cache.aget_or_compute("refund", None)
         return await leader
