@@ -7,6 +7,7 @@ reported time is divided: `extra_info["us"]` holds the microseconds of one opera
 """
 
 import itertools
+import time
 
 import data
 import numpy as np
@@ -138,3 +139,36 @@ def test_semcore_small_partition_among_many(benchmark, entries):
         for i in range(entries):
             cache.put(f"{i}", "x", namespace="ours", vector=w.vectors[i])
         bench(benchmark, [lambda q=q: cache.get("?", namespace="ours", vector=q) for q in w.misses[:50]])
+
+
+class PythonGet(semcore.Cache):
+    """`get` with a Python frame around the same native lookup: what it would cost."""
+
+    def get(self, text, *, namespace="", context=None, vector=None, threshold=None):
+        floor = self.threshold if threshold is None else self._floor(threshold)
+        hit = self._get_exact(text, namespace, context, floor, True)
+        return hit if hit is not None else self._by_meaning(text, namespace, context, vector, floor)
+
+
+def test_semcore_native_get(benchmark):
+    """Interleaved: extra_info has both medians in microseconds and their ratio."""
+    benchmark.group = "semcore: exact hit, native and with a Python method in between"
+    keys = [f"question {i}" for i in range(1000)]
+    kinds = {"native": semcore.Cache, "python": PythonGet}
+    caches = {name: make(embed=None, max_entries=1000, max_bytes="8 MiB") for name, make in kinds.items()}
+    for cache, key in itertools.product(caches.values(), keys):
+        cache.put(key, "x" * 800)
+    times = {name: [] for name in caches}
+
+    def run():
+        for name, cache in caches.items():
+            get = cache.get
+            start = time.perf_counter_ns()
+            for key in keys:
+                get(key)
+            times[name].append((time.perf_counter_ns() - start) / len(keys) / 1e3)
+
+    benchmark.pedantic(run, rounds=60, warmup_rounds=3)
+    medians = {name: float(np.median(t)) for name, t in times.items()}
+    benchmark.extra_info.update(us=medians["native"], python_us=medians["python"])
+    benchmark.extra_info["ratio"] = medians["python"] / medians["native"]

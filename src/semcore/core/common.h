@@ -15,12 +15,8 @@
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
-#define SC_LIKELY(x) __builtin_expect(!!(x), 1)
-#define SC_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define SC_PREFETCH(p) __builtin_prefetch(p)
 #else
-#define SC_LIKELY(x) (x)
-#define SC_UNLIKELY(x) (x)
 #define SC_PREFETCH(p) ((void)(p))
 #endif
 

@@ -108,7 +108,7 @@ int sc_read_text(sc_cache *c, const sc_ref *ref, void *to);   /* text_len bytes 
 int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to); /* dim floats */
 void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now);
 void sc_miss(sc_cache *c);
-uint64_t sc_work(const sc_cache *c, sc_part part); /* bytes that a search of this partition reads */
+uint64_t sc_work(const sc_cache *c, sc_part part); /* most bytes that a search of this partition reads */
 uint64_t sc_id(const sc_ref *ref);
 bool sc_is_ascii(const void *p, size_t n);
 bool sc_vector_valid(const float *v, size_t n); /* finite and not zero */

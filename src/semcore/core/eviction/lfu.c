@@ -1,5 +1,5 @@
-/* lfu: the least decayed hit count goes. Undecayed LFU lost up to 33 points to LRU on the study's
- * traces, so it is not offered. */
+/* lfu: the least decayed hit count goes. Undecayed LFU never forgets what was popular once,
+ * so it is not offered. */
 #include "policy.h"
 
 int64_t sc_score_lfu(sc_hot h, uint32_t age, uint32_t capacity) { return sc_decayed(h, age, capacity); }

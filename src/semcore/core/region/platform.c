@@ -51,7 +51,7 @@ void sc_os_large_pages(void *p, size_t n) {
 }
 
 #if defined(CLOCK_REALTIME_COARSE)
-#define CLOCK CLOCK_REALTIME_COARSE /* a kernel tick (1 to 10 ms) is fine enough for a time to live; 28 ns less */
+#define CLOCK CLOCK_REALTIME_COARSE /* a kernel tick (1 to 10 ms) is fine enough for a time to live */
 #else
 #define CLOCK CLOCK_REALTIME
 #endif

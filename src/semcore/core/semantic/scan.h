@@ -20,7 +20,7 @@ typedef struct sc_top {
 } sc_top;
 
 void sc_scan(const sc_region *r, sc_part part, const float *query, int64_t now, sc_top *top);
-/* Bytes that a scan of this partition reads: decides whether the GIL is worth releasing. */
+/* Most bytes that a scan of this partition reads (the signs may spare seven eighths): decides whether the GIL is worth releasing. */
 uint64_t sc_scan_bytes(const sc_region *r, sc_part part);
 
 #endif

@@ -89,7 +89,7 @@ AVX2_KERNEL uint32_t match_avx2(const uint32_t *tags, uint32_t n, uint32_t tag, 
     return found;
 }
 
-/* Adds four products in double; _t is the running pair of sums. */
+/* The running sums of a float kernel, in double. */
 typedef struct sums { __m256d dot, square; } sums;
 
 AVX2 sums add_4(sums t, __m128 x, __m128 q) {
