@@ -59,6 +59,11 @@ class Workload:
         return head + self.filler[start : start + ANSWER_BYTES - len(head)]
 
 
+def prompt(i: int) -> str:
+    """A text of some 60 bytes for row i, made without a Workload."""
+    return f"question {i:07d}: what should be done about matter {i:07d}?"
+
+
 def make(n: int, d: int = 384, queries: int = 200, seed: int = 0) -> Workload:
     """The workload of n rows; the same arguments give the same workload."""
     rng = np.random.default_rng(seed)

@@ -149,10 +149,10 @@ def run(n: int, names: list[str], rounds: int) -> Run:
             built = _build(found[name], w, stack)
             if isinstance(built, str):
                 out.untimed[name] = built
-                _say(f"{name} at {n}: not timed, {built}")
+                say(f"{name} at {n}: not timed, {built}")
             else:
                 runners.append(built)
-                _say(f"{name} at {n}: built in {built.build_seconds:.1f} s, answers rightly")
+                say(f"{name} at {n}: built in {built.build_seconds:.1f} s, answers rightly")
         with pinned(), collector_off():
             take_turns(runners, READS, rounds, MOST)
             take_turns(runners, ("put",), rounds, data.FRESH // (rounds + 3))
@@ -225,28 +225,28 @@ def table(run: Run) -> str:
     """A size's results as markdown, fastest semantic hit first, caches before indexes."""
     ours = run.results.get("semcore", {}).get("microseconds", {})
     head = ["peer", *(f"{o}, us" for o in OPERATIONS), "bytes an entry", "build, s"]
-    lines = [f"### {run.n:,} entries", "", _row(head), _row(["---"] + ["--:"] * (len(head) - 1))]
+    lines = [f"### {run.n:,} entries", "", row(head), row(["---"] + ["--:"] * (len(head) - 1))]
     ranked = sorted(
         run.results.items(),
         key=lambda item: (item[1]["kind"], item[1]["microseconds"]["semantic hit"]),
     )
     for name, result in ranked:
-        cells = [_cell(result["microseconds"][o], ours.get(o)) for o in OPERATIONS]
+        cells = [cell(result["microseconds"][o], ours.get(o)) for o in OPERATIONS]
         size = result["bytes_an_entry"]
         memory = "-" if size is None else f"{size:,.0f}"
         label = name + (" (index)" if result["kind"] == "index" else "")
-        lines.append(_row([label, *cells, memory, f"{result['build_seconds']:.1f}"]))
+        lines.append(row([label, *cells, memory, f"{result['build_seconds']:.1f}"]))
     if run.untimed:
         lines.append("")
     lines += [f"- not timed: {name}: {why}" for name, why in run.untimed.items()]
     return "\n".join(lines)
 
 
-def _row(cells: list[str]) -> str:
+def row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _cell(value: float | None, ours: float | None) -> str:
+def cell(value: float | None, ours: float | None) -> str:
     """Microseconds, and how many times ours."""
     if value is None:
         return "none"
@@ -266,14 +266,17 @@ def machine() -> dict[str, Any]:
         "load": os.getloadavg(),
         "system": f"{platform.system()} {platform.release()}, {'-'.join(platform.libc_ver())}",
         "python": platform.python_version(),
-        "packages": dict(_versions()),
+        "packages": versions(PACKAGES),
     }
 
 
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in PACKAGES.split():
+def versions(packages: str) -> dict[str, str]:
+    """The versions of those of the packages that are installed."""
+    found = {}
+    for package in packages.split():
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            yield package, importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 def _describe(before: dict[str, Any], after: tuple[float, float, float]) -> str:
@@ -294,7 +297,7 @@ def _describe(before: dict[str, Any], after: tuple[float, float, float]) -> str:
     )
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
@@ -316,7 +319,7 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _start_again() -> None:
+def start_again() -> None:
     """Run anew with one thread a library, which is read when they load, and our pip first.
 
     GPTCache calls the first `pip` on PATH.
@@ -331,7 +334,7 @@ def _start_again() -> None:
 def main() -> None:
     """Run every size, print the tables, write the JSON."""
     args = _arguments()
-    _start_again()
+    start_again()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers are ended too
     logging.disable(logging.WARNING)
     here = machine()

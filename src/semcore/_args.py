@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from numbers import Real
 from typing import NamedTuple, TypeGuard
 
-from semcore import _engine
 from semcore.embed import Embedder
 from semcore.errors import ConfigError
 
@@ -98,12 +97,10 @@ def resolve_dim(dim: int | None, embedder: Embedder | None) -> int:
 
 
 def resolve_bytes(path: str | os.PathLike[str] | None, max_bytes: int | str | None) -> int:
-    """The size asked for; of an existing file, its own when nothing was asked."""
+    """The size asked for; 0, of a file, when nothing was: its own if it exists, else 1 GiB."""
     if max_bytes is not None:
         return parse_bytes(max_bytes)
-    if path is not None and os.path.exists(path) and os.path.getsize(path) > 0:
-        return int(_engine.peek(path)["max_bytes"])
-    return 1 << 30
+    return 1 << 30 if path is None else 0
 
 
 def check_entries(max_entries: int | None) -> int:
@@ -118,6 +115,12 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
     return value
+
+
+def check_read_only(read_only: bool, path: str | os.PathLike[str] | None) -> bool:
+    if read_only and path is None:
+        raise ConfigError("read_only: expected the path of a file; private memory would stay empty")
+    return bool(read_only)
 
 
 def check_clock(clock: Callable[[], float] | None) -> Callable[[], float] | None:

@@ -1,5 +1,5 @@
 # The engine's C API, for other Cython modules that embed it.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "core/semcore.h" nogil:
@@ -20,6 +20,8 @@ cdef extern from "core/semcore.h" nogil:
         SC_EREGION
         SC_EIO
         SC_EUNSUPPORTED
+        SC_EREADONLY
+        SC_ELOST
         SC_TEXT_STR
         SC_TEXT_BYTES
         SC_LAYER_EXACT
@@ -37,6 +39,8 @@ cdef extern from "core/semcore.h" nogil:
         uint32_t storage
         uint32_t policy
         const char *fingerprint
+        bint read_only
+        const uint8_t *secret
 
     ctypedef struct sc_part:
         uint64_t ns
@@ -61,6 +65,18 @@ cdef extern from "core/semcore.h" nogil:
         uint32_t block
         uint32_t value_sum
 
+    ctypedef struct sc_record:
+        uint64_t key[2]
+        sc_part part
+        int64_t created
+        int64_t expires
+        uint32_t sliding_ms
+        uint16_t count
+        uint32_t tick
+        bint has_vector
+        uint8_t ntags
+        uint64_t tags[64]
+
     ctypedef struct sc_put:
         sc_part part
         const void *text
@@ -76,6 +92,7 @@ cdef extern from "core/semcore.h" nogil:
         uint32_t sliding_ms
         bint keep_text
         sc_saving saving
+        const sc_record *as_ "as"
 
     ctypedef struct sc_stats:
         uint64_t entries
@@ -93,17 +110,25 @@ cdef extern from "core/semcore.h" nogil:
         uint64_t expirations
         uint64_t deletions
         uint64_t damaged
+        uint64_t recoveries
         uint64_t tokens
         uint64_t cost_nano
         uint64_t latency_us
         uint32_t dim
         uint32_t storage
+        uint32_t tick
 
     int sc_open(const sc_options *o, sc_cache **out, char *why, size_t why_len) noexcept
     void sc_close(sc_cache *c) noexcept
     int sc_flush(sc_cache *c) noexcept
-    int sc_peek(const char *path, sc_options *o, char *fingerprint, char *why, size_t why_len) noexcept
+    int sc_peek(const char *path, sc_options *o, char *fingerprint, int *recovering, char *why,
+                size_t why_len) noexcept
+    void sc_forked(sc_cache *c) noexcept
+    bint sc_lost(const sc_cache *c) noexcept
+    bint sc_exclusive(sc_cache *c) noexcept
+    void sc_secret(const sc_cache *c, uint8_t *out) noexcept
     int64_t sc_now() noexcept
+    uint64_t sc_bytes_for(const sc_options *o, uint64_t blocks) noexcept
     sc_part sc_partition(const sc_cache *c, const void *ns, size_t ns_len, const void *ctx, size_t ctx_len) noexcept
     uint64_t sc_tag(const sc_cache *c, sc_part part, const void *name, size_t length) noexcept
     int sc_find(sc_cache *c, sc_part part, const void *text, size_t length, uint8_t kind, int64_t now,
@@ -114,6 +139,7 @@ cdef extern from "core/semcore.h" nogil:
     int sc_read_value(sc_cache *c, const sc_ref *ref, void *to) noexcept
     int sc_read_text(sc_cache *c, const sc_ref *ref, void *to) noexcept
     int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to) noexcept
+    int sc_read_record(sc_cache *c, const sc_ref *ref, sc_record *out) noexcept
     void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now) noexcept
     void sc_miss(sc_cache *c) noexcept
     uint64_t sc_work(const sc_cache *c, sc_part part) noexcept
@@ -129,6 +155,7 @@ cdef extern from "core/semcore.h" nogil:
     uint64_t sc_clear(sc_cache *c, const sc_part *ns) noexcept
     uint64_t sc_expire(sc_cache *c, int64_t now) noexcept
     void sc_stats_get(sc_cache *c, sc_stats *out) noexcept
+    void sc_stats_add(sc_cache *c, const sc_stats *s) noexcept
     const char *sc_validate(sc_cache *c) noexcept
     void sc_xxh3_128(const void *p, size_t n, const uint8_t *secret, uint64_t seed, uint64_t *out) noexcept
     const char *sc_isa_name() noexcept

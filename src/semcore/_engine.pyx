@@ -11,11 +11,13 @@ cimport cython
 cimport numpy as cnp
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.errno cimport errno
 from libc.math cimport ceil
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from typing import NamedTuple
+from weakref import WeakSet
 
 from semcore.errors import CapacityError, ConfigError, RegionError, SemcoreError
 
@@ -87,80 +89,19 @@ class Candidate(NamedTuple):
     age: float
 
 
-cdef struct Bytes:
-    const char *at
-    Py_ssize_t size
-    uint8_t kind
+include "_convert.pxi"
 
 
-# The bytes of a text; the object returned keeps them alive.
-cdef object view_text(object text, Bytes *out, str name):
-    cdef Py_ssize_t size = 0
-    if isinstance(text, str):
-        out.kind = SC_TEXT_STR
-        try:
-            out.at = PyUnicode_AsUTF8AndSize(text, &size)
-            out.size = size
-            return text
-        except UnicodeEncodeError:  # lone surrogates
-            text = (<str>text).encode("utf-8", "surrogatepass")
-    elif isinstance(text, bytes):
-        out.kind = SC_TEXT_BYTES
-    else:
-        raise TypeError(f"{name}: expected str or bytes, got {type(text).__name__}")
-    out.at = PyBytes_AS_STRING(text)
-    out.size = PyBytes_GET_SIZE(text)
-    return text
+engines = WeakSet()
 
 
-# None, str, bytes, or anything that msgpack can hold, mappings in the order of their keys.
-cdef bytes pack_context(object context):
-    if isinstance(context, bytes):
-        return b"b" + <bytes>context
-    if isinstance(context, str):
-        return b"s" + (<str>context).encode("utf-8", "surrogatepass")
-    try:
-        return b"m" + msgpack.packb(in_order(context, 0), unicode_errors="surrogatepass")
-    except (TypeError, OverflowError, ValueError) as error:
-        raise TypeError(f"context: {error}") from error
+def forked():
+    for engine in list(engines):
+        engine._forked()
 
 
-cdef object in_order(object o, int depth):
-    if depth > 100:
-        raise ValueError("nested more than 100 deep")
-    if isinstance(o, dict):
-        return {k: in_order(v, depth + 1) for k, v in sorted(o.items())}
-    if isinstance(o, (list, tuple)):
-        return [in_order(v, depth + 1) for v in o]
-    return o
-
-
-cdef object pack_value(object value, uint8_t *kind):
-    if isinstance(value, str):
-        kind[0] = VALUE_ASCII if PyUnicode_IS_ASCII(value) else VALUE_STR
-        return (<str>value).encode("utf-8", "surrogatepass")
-    if isinstance(value, bytes):
-        kind[0] = VALUE_BYTES
-        return value
-    kind[0] = VALUE_PACKED
-    try:
-        packed = msgpack.packb(value, unicode_errors="surrogatepass")
-        unpack_any(packed)  # a map with a list for a key packs, and never comes back
-        return packed
-    except (TypeError, OverflowError, ValueError) as error:
-        raise TypeError(f"value: {error}; give str, bytes or what msgpack can hold") from error
-
-
-cdef object unpack_any(bytes packed):
-    return msgpack.unpackb(packed, strict_map_key=False, unicode_errors="surrogatepass")
-
-
-cdef object unpack(const char *at, Py_ssize_t size, uint8_t kind):
-    if kind == VALUE_STR or kind == VALUE_ASCII:
-        return PyUnicode_DecodeUTF8(at, size, "surrogatepass")
-    if kind == VALUE_BYTES:
-        return PyBytes_FromStringAndSize(at, size)
-    return unpack_any(PyBytes_FromStringAndSize(at, size))
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forked)
 
 
 cdef class Engine:
@@ -175,8 +116,11 @@ cdef class Engine:
     cdef int busy       # calls that run without the GIL; whoever ends last closes
     cdef bint closed
     cdef bint file      # its bytes may have been forged
+    cdef object path
+    cdef readonly bint read_only
     cdef readonly uint32_t dim
     cdef readonly double threshold
+    cdef object __weakref__
     cdef object last_namespace  # of the last call without a context, and its partition
     cdef sc_part last_part
 
@@ -184,9 +128,10 @@ cdef class Engine:
         self.closed = True  # until opened
 
     def __init__(self, path, uint32_t dim, uint32_t max_entries, uint64_t max_bytes, str storage, str policy,
-                 str fingerprint, double threshold, clock):
+                 str fingerprint, double threshold, clock, bint read_only=False, bytes secret=None):
         cdef sc_options o
         cdef char why[512]
+        cdef int error = 0
         cdef bytes raw_path = b"" if path is None else os.fsencode(path)
         cdef bytes raw_print = fingerprint.encode()
         if b"\0" in raw_path:
@@ -200,21 +145,40 @@ cdef class Engine:
         o.storage = STORAGES.index(storage)
         o.policy = POLICIES.index(policy)
         o.fingerprint = raw_print
+        o.read_only = read_only
+        o.secret = NULL
+        if secret is not None:
+            if len(secret) != SC_SECRET:
+                raise ValueError(f"secret: expected {SC_SECRET} bytes, got {len(secret)}")
+            o.secret = <const uint8_t *>PyBytes_AS_STRING(secret)
         memset(why, 0, sizeof(why))
         cdef int rc
         with nogil:
             rc = sc_open(&o, &self.c, why, sizeof(why))
+            error = errno
         if rc != SC_OK:
-            raise_for(rc, (<bytes>why).decode("utf-8", "replace"))
+            raise_for(rc, (<bytes>why).decode("utf-8", "replace"), error)
+        self.path = path
+        self.read_only = read_only
         self.clock = clock
         self.dim = dim
         self.file = path is not None
         self.threshold = threshold
         self.closed = False
+        engines.add(self)
 
     def __dealloc__(self):
         if self.c != NULL:
             sc_close(self.c)
+
+    def _forked(self):
+        """In a forked child: the threads that were inside are not here, and may have held private memory's lock."""
+        self.busy = 0
+        if self.c != NULL:
+            sc_forked(self.c)
+
+    def __reduce__(self):
+        raise TypeError("a cache cannot be pickled: give other processes its path, and let them open it")
 
     def close(self):
         """Closes the cache; calls under way in other threads end first. Closing twice is fine."""
@@ -224,7 +188,14 @@ cdef class Engine:
     cdef void enter(self) except *:
         if self.closed:
             raise SemcoreError("the cache is closed")
+        if self.file and sc_lost(self.c):
+            raise_lost(self.path)
         self.busy += 1
+
+    cdef void enter_writer(self) except *:
+        if self.read_only:
+            raise SemcoreError("the cache is open read-only")
+        self.enter()
 
     cdef void leave(self, int calls) noexcept:
         self.busy -= calls
@@ -471,7 +442,7 @@ cdef class Engine:
         cdef uint8_t kind
         cdef bytes packed
         cdef int rc
-        self.enter()
+        self.enter_writer()
         try:
             keep = view_text(text, &t, "text")
             p.part = self.part(namespace, context)
@@ -487,11 +458,13 @@ cdef class Engine:
             now = self.now()
             p.sliding_ms = <uint32_t>ceil(ttl * 1e3) if sliding else 0
             p.expires = SC_FOREVER if ttl == 0 else now + (<int64_t>p.sliding_ms * 1000 if sliding else <int64_t>(ttl * 1e6))
-            p.keep_text = keep_text
+            p.keep_text, p.as_ = keep_text, NULL
             p.saving.tokens, p.saving.cost, p.saving.latency_ms = tokens, cost, latency_ms
             rc = sc_put_entry(self.c, &p, now, &id)
             if rc == SC_ETOOBIG:
                 raise_for(rc, f"value: {p.value_len} bytes (text {p.text_len}) can never fit into this cache")
+            if rc == SC_ELOST:
+                raise_lost(self.path)
             if rc != SC_OK:
                 raise_for(rc, "")
             return id
@@ -511,7 +484,7 @@ cdef class Engine:
 
     def _delete(self, uint64_t id):
         """Removes an entry by id; False when it is not there."""
-        self.enter()
+        self.enter_writer()
         try:
             return sc_delete(self.c, id, self.now()) == SC_OK
         finally:
@@ -520,7 +493,7 @@ cdef class Engine:
     def _delete_text(self, text, namespace, context):
         """Removes the entry of exactly this text; False when it is not there."""
         cdef Bytes t
-        self.enter()
+        self.enter_writer()
         try:
             keep = view_text(text, &t, "text")
             part = self.part(namespace, context)
@@ -532,7 +505,7 @@ cdef class Engine:
         """Removes every entry of the namespace that carries the tag; returns how many."""
         cdef Bytes t
         cdef uint64_t hashed, n
-        self.enter()
+        self.enter_writer()
         try:
             keep = view_text(tag, &t, "tag")
             hashed = sc_tag(self.c, self.part(namespace, None), t.at, t.size)
@@ -546,7 +519,7 @@ cdef class Engine:
         """Removes everything, or everything of one namespace; returns how many entries."""
         cdef sc_part part
         cdef uint64_t n
-        self.enter()
+        self.enter_writer()
         try:
             if namespace is None:
                 with nogil:
@@ -561,7 +534,7 @@ cdef class Engine:
 
     def expire(self):
         """Removes what is past its time; returns how many entries."""
-        self.enter()
+        self.enter_writer()
         try:
             return sc_expire(self.c, self.now())
         finally:
@@ -587,14 +560,15 @@ cdef class Engine:
             self.leave(1)
 
     def flush(self):
-        """Writes a file-backed cache to disk (msync)."""
-        cdef int rc
+        """Returns when everything that was put before is on the disk (msync). Private memory: at once."""
+        cdef int rc, error = 0
         self.enter()
         try:
             with nogil:
                 rc = sc_flush(self.c)
+                error = errno
             if rc != SC_OK:
-                raise_for(rc, "flush failed")
+                raise_for(rc, f"{self.path}: cannot flush: {os.strerror(error)}", error)
         finally:
             self.leave(1)
 
@@ -633,7 +607,12 @@ cdef cnp.ndarray to_float32(object v):
         raise ValueError(f"vector: expected real numbers, got {error}") from error
 
 
-cdef int raise_for(int rc, str why) except -1:
+cdef int raise_lost(object path) except -1:
+    raise RegionError(f"{path} was truncated, or its disk failed or filled up, while it was open: "
+                      "close this cache and open the path anew")
+
+
+cdef int raise_for(int rc, str why, int error=0) except -1:
     if rc == SC_ETOOBIG:
         raise CapacityError(why)
     if rc == SC_EARG:
@@ -643,22 +622,12 @@ cdef int raise_for(int rc, str why) except -1:
     if rc == SC_EUNSUPPORTED:
         raise ConfigError(why)
     if rc == SC_EIO:
-        raise OSError(why)
+        raise OSError(error, why) if error else OSError(why)  # the subclass follows from errno
     raise RegionError(why or f"the region is damaged (code {rc})")
 
 
-def peek(path):
-    """Geometry and embedder fingerprint of a cache file, without opening it."""
-    cdef sc_options o
-    cdef char why[512]
-    cdef char fingerprint[SC_FINGERPRINT]
-    cdef bytes raw = os.fsencode(path)
-    memset(why, 0, sizeof(why))
-    cdef int rc = sc_peek(raw, &o, fingerprint, why, sizeof(why))
-    if rc != SC_OK:
-        raise_for(rc, (<bytes>why).decode("utf-8", "replace"))
-    return {"dim": o.dim, "max_entries": o.max_entries, "max_bytes": o.max_bytes,
-            "storage": STORAGES[o.storage], "fingerprint": (<bytes>fingerprint).decode("utf-8", "replace")}
+include "_records.pxi"
+include "_files.pxi"
 
 
 def xxh3_128(bytes data, bytes secret, uint64_t seed):

@@ -37,6 +37,7 @@ class Cache(_engine.Engine):
         sliding: every hit starts the ttl anew.
         storage: how vectors are kept: "f16", "f32" or "i8".
         store_text: keep the prompts' texts (shown in lookups); False keeps only their hashes.
+        read_only: open an existing file to look at: lookups work and count nothing, changes raise.
         clock: seconds since the Unix epoch, for tests and simulations.
 
     Raises:
@@ -59,6 +60,7 @@ class Cache(_engine.Engine):
         sliding: bool = False,
         storage: Literal["f16", "f32", "i8"] = "f16",
         store_text: bool = True,
+        read_only: bool = False,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._sliding = bool(sliding)
@@ -77,6 +79,7 @@ class Cache(_engine.Engine):
             self._embed.fingerprint if self._embed else "vectors",
             check_threshold(threshold),
             _args.check_clock(clock),
+            _args.check_read_only(read_only, path),
         )
 
     # ---- lookups ----
@@ -283,6 +286,8 @@ class Cache(_engine.Engine):
         return self._embed
 
     def __len__(self) -> int:
+        if self.read_only:
+            return len(self._ids())  # what has expired cannot be removed
         self.expire()
         return int(self._stats()["entries"])
 
@@ -315,6 +320,10 @@ class Cache(_engine.Engine):
         self.close()
 
     # ---- within ----
+
+    def _forked(self) -> None:
+        super()._forked()
+        self._flights.forked()
 
     def _floor(self, threshold: float) -> float:
         """The threshold of a call, which may be raised only."""

@@ -113,6 +113,15 @@ class Flights:
             board.add(flight)
             return flight, True
 
+    def forked(self) -> None:
+        """In a forked child: only the flights of this very thread will ever land here."""
+        self._lock = threading.Lock()
+        flights = [flight for board in self._boards.values() for flight in board.flights]
+        self._boards = {}
+        for flight in flights:
+            if flight.thread == threading.get_ident():
+                self._boards.setdefault(flight.ask.partition, Board()).add(flight)
+
     def land(self, flight: Flight) -> None:
         """Takes a flight off its board."""
         with self._lock:

@@ -50,6 +50,7 @@ class Stats:
     expirations: int
     deletions: int
     damaged: int
+    recoveries: int
     tokens: int
     cost: float
     latency_ms: float
@@ -73,6 +74,7 @@ class Stats:
             expirations=s["expirations"],
             deletions=s["deletions"],
             damaged=s["damaged"],
+            recoveries=s["recoveries"],
             tokens=s["tokens"],
             cost=s["cost_nano"] / 1e9,
             latency_ms=s["latency_us"] / 1e3,

@@ -14,13 +14,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("semcore: the command line needs an extra: pip install 'semcore[cli]'", file=sys.stderr)
         return 2
     import semcore
-    from semcore.cli import files, replay
+    from semcore.cli import files, replay, transfer
 
     parser = argparse.ArgumentParser(prog="semcore", description="The embedded semantic cache.")
     parser.add_argument("--version", action="version", version=f"semcore {semcore.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     replay.add_parser(commands)
     files.add_parsers(commands)
+    transfer.add_parsers(commands)
     args = parser.parse_args(argv)
     try:
         return int(args.run(args))

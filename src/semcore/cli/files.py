@@ -1,6 +1,6 @@
 """`semcore stats PATH` and `semcore verify PATH`: what a cache file holds, and whether it is sound.
 
-Both open the file as any other process would: beside those that use it, or, alone, after recovery.
+Both work beside those that use the file. `stats` only reads; `verify`, alone, recovers what needs it first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semcore import _engine
+from semcore.cli.progress import opened
 from semcore.cli.report import size
+from semcore.dump import open_any
 from semcore.hit import Stats
 
 if TYPE_CHECKING:
@@ -31,23 +33,11 @@ def add_parsers(commands: Any) -> None:
     verify.set_defaults(run=run_verify)
 
 
-def open_any(path: Path) -> _engine.Engine:
-    """A cache file opened with the geometry and the embedder it states.
-
-    Raises:
-        RegionError, OSError: it is not a cache file, or cannot be opened.
-    """
-    made = _engine.peek(path)
-    return _engine.Engine(
-        path, made["dim"], 0, made["max_bytes"], made["storage"], "value", made["fingerprint"], 1.0, None
-    )
-
-
 def run_stats(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.live import Live
 
-    engine, fingerprint = open_any(args.path), _engine.peek(args.path)["fingerprint"]
+    engine, fingerprint = open_any(args.path, read_only=True), _engine.peek(args.path)["fingerprint"]
     try:
         if args.json:
             print(json.dumps(asdict(Stats.of(engine._stats(), 0)) | {"embedder": fingerprint}, indent=2))
@@ -65,7 +55,7 @@ def run_stats(args: argparse.Namespace) -> int:
 
 def run_verify(args: argparse.Namespace) -> int:
     """Exit status 1 when something is wrong."""
-    engine = open_any(args.path)
+    engine = opened(args.path)
     try:
         why = engine.validate()
         entries, damaged = engine._stats()["entries"], engine._stats()["damaged"]
@@ -97,6 +87,6 @@ def rows(s: Stats, fingerprint: str) -> list[tuple[str, str]]:
         ("misses", f"{s.misses:,} (hit ratio {s.hit_ratio:.1%})"),
         ("puts", f"{s.puts:,}"),
         ("gone", f"{s.evictions:,} evicted, {s.expirations:,} expired, {s.deletions:,} deleted"),
-        ("damaged", f"{s.damaged:,}"),
+        ("damaged", f"{s.damaged:,} entries dropped, {s.recoveries:,} recoveries"),
         ("deflected", f"{s.tokens:,} tokens, cost {s.cost:,.4f}, {s.latency_ms / 1e3:,.1f} s of waiting"),
     ]

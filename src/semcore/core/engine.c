@@ -14,15 +14,25 @@
 
 int64_t sc_now(void) { return sc_os_now(); }
 
+static void at_work(sc_region *r, bool yes) {
+    SC_STORE_REL(&r->h->writing, yes ? 1 : 0);
+    atomic_thread_fence(memory_order_release); /* before, and after, whatever the writer changes */
+}
+
 int sc_engine_lock(sc_cache *c) {
-    if (sc_lock(&c->r) == SC_OWNER_DIED) c->r.suspect = true;
-    int rc = sc_engine_settle(c);
-    if (rc != SC_OK) sc_unlock(&c->r);
+    sc_region *r = &c->r;
+    if (r->read_only) return SC_EREADONLY;
+    int rc = sc_lock(r);
+    if (rc == SC_ELOST) return rc;
+    if (rc == SC_OWNER_DIED || SC_LOAD(&r->h->writing)) r->suspect = true;
+    at_work(r, true);
+    rc = sc_engine_settle(c);
+    if (rc != SC_OK) sc_unlock(r);
     return rc;
 }
 
 void sc_engine_unlock(sc_cache *c) {
-    sc_engine_settle(c); /* if memory ran out, the next owner of the lock tries again */
+    if (sc_engine_settle(c) == SC_OK) at_work(&c->r, false); /* else the next owner of the lock tries again */
     sc_unlock(&c->r);
 }
 
@@ -46,15 +56,33 @@ static int check_options(const sc_options *o, char *why, size_t n) {
     return SC_EARG;
 }
 
+static int recover_alone(sc_cache *c) {
+    at_work(&c->r, true);
+    int rc = sc_engine_recover(c);
+    if (rc == SC_OK) at_work(&c->r, false);
+    return rc;
+}
+
 /* Whoever opens a file alone checks it, and says that it is in use. */
 static int adopt(sc_cache *c) {
-    if (!c->r.file) return SC_OK;
     int rc = SC_OK;
     if (sc_os_alone(c->r.fd)) {
-        if (!c->r.created && !sc_region_derived_ok(&c->r)) rc = sc_engine_recover(c);
-        if (rc == SC_OK) sc_region_mark(&c->r, false);
+        if (!c->r.created && !sc_region_sound(&c->r)) rc = recover_alone(c);
+        if (rc == SC_OK) sc_region_mark_open(&c->r);
     }
     sc_os_share(c->r.fd);
+    return rc;
+}
+
+/* A reader leaves no trace: what needs recovery is recovered in a copy, and no lock is kept that would
+ * tell the next opener that somebody looks after the file. */
+static int adopt_read_only(sc_cache *c) {
+    int rc = SC_OK;
+    if (sc_os_alone(c->r.fd) && !sc_region_sound(&c->r)) {
+        rc = sc_region_copy(&c->r);
+        if (rc == SC_OK) rc = recover_alone(c);
+    }
+    sc_os_release(c->r.fd);
     return rc;
 }
 
@@ -65,7 +93,7 @@ int sc_open(const sc_options *o, sc_cache **out, char *why, size_t why_len) {
     if (!c) return SC_ENOMEM;
     c->policy = (int)o->policy;
     rc = sc_region_open(o, &c->r, why, why_len);
-    if (rc == SC_OK && (rc = adopt(c)) != SC_OK) {
+    if (rc == SC_OK && o->path && (rc = o->read_only ? adopt_read_only(c) : adopt(c)) != SC_OK) {
         snprintf(why, why_len, "%s: recovery failed", o->path);
         sc_region_close(&c->r);
     }
@@ -75,18 +103,26 @@ int sc_open(const sc_options *o, sc_cache **out, char *why, size_t why_len) {
 }
 
 void sc_close(sc_cache *c) {
-    if (c->r.file && sc_os_alone(c->r.fd)) {
-        sc_region_mark(&c->r, true);
+    if (c->r.file && !c->r.read_only && !sc_region_lost(&c->r) && sc_os_alone(c->r.fd)) {
+        sc_region_mark_clean(&c->r);
         sc_os_share(c->r.fd); /* a forked relative may hold the same lock and go on */
     }
     sc_region_close(&c->r);
     free(c);
 }
 
-int sc_flush(sc_cache *c) { return sc_region_flush(&c->r); }
+/* A file's lock is shared, and held by a thread of the parent that will let go of it. */
+void sc_forked(sc_cache *c) {
+    if (!c->r.file) sc_lock_init(&c->r);
+}
 
-int sc_peek(const char *path, sc_options *o, char *fingerprint, char *why, size_t n) {
-    return sc_region_peek(path, o, fingerprint, why, n);
+int sc_flush(sc_cache *c) { return sc_region_flush(&c->r); }
+bool sc_lost(const sc_cache *c) { return sc_region_lost(&c->r); }
+bool sc_exclusive(sc_cache *c) { return c->r.file && !c->r.read_only && sc_os_alone(c->r.fd); }
+void sc_secret(const sc_cache *c, uint8_t out[SC_SECRET]) { memcpy(out, c->r.h->secret, SC_SECRET); }
+
+int sc_peek(const char *path, sc_options *o, char *fingerprint, int *recovering, char *why, size_t n) {
+    return sc_region_peek(path, o, fingerprint, recovering, why, n);
 }
 
 /* ---- keys ---- */
@@ -163,7 +199,7 @@ void sc_engine_remove(sc_region *r, uint32_t slot) {
     sc_entry *e = &r->entries[slot];
     if (!believable(r, slot)) {
         sc_entry_free(r, slot);
-        SC_ADD(&r->h->ledger.damaged, 1);
+        sc_count(r, SC_DAMAGED, 1);
         r->suspect = true;
         return;
     }
@@ -179,13 +215,14 @@ void sc_engine_remove(sc_region *r, uint32_t slot) {
     SC_BUMP(&r->h->state.entries, -1u);
 }
 
-void sc_engine_drop_damaged(sc_cache *c, uint32_t slot) {
-    if (sc_engine_lock(c) != SC_OK) return;
+bool sc_engine_drop_damaged(sc_cache *c, uint32_t slot) {
+    if (sc_engine_lock(c) != SC_OK) return false;
     if (sc_entry_live(&c->r, slot) && !sc_entry_whole(&c->r, slot)) {
         /* What its record says of its place cannot be trusted: only recovery removes it safely. */
         sc_entry_free(&c->r, slot);
-        SC_ADD(&c->r.h->ledger.damaged, 1);
+        sc_count(&c->r, SC_DAMAGED, 1);
         c->r.suspect = true;
     }
     sc_engine_unlock(c);
+    return true;
 }

@@ -14,7 +14,7 @@ static inline uint32_t sc_key_tag(const uint64_t key[2]) { return (uint32_t)key[
 
 void sc_key(const sc_region *r, sc_part part, const void *text, size_t len, uint8_t kind, uint64_t key[2]);
 
-/* Takes the lock, and recovers first when its last owner died holding it; not held if it fails. */
+/* Takes the lock, and recovers first when its last owner died at work; not held if it fails. */
 int sc_engine_lock(sc_cache *c);
 /* Recovers when the region became suspect meanwhile, and lets go. */
 void sc_engine_unlock(sc_cache *c);
@@ -25,7 +25,7 @@ uint32_t sc_engine_find(const sc_region *r, const uint64_t key[2], sc_entry *out
 /* Under the lock: frees the slot, its blocks and its places in every index. */
 void sc_engine_remove(sc_region *r, uint32_t slot);
 /* Removes an entry whose checksum failed, if it still does. */
-void sc_engine_drop_damaged(sc_cache *c, uint32_t slot);
+bool sc_engine_drop_damaged(sc_cache *c, uint32_t slot); /* false: it could not lock */
 /* Puts a committed or about to be committed entry into every index. */
 int sc_engine_index(sc_region *r, uint32_t slot, const uint64_t *tags);
 /* One pass over the entries: drops what is torn, rebuilds everything else. Under the lock. */

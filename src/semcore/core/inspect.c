@@ -7,16 +7,24 @@
 
 void sc_stats_get(sc_cache *c, sc_stats *out) {
     const sc_region *r = &c->r;
-    const sc_ledger *l = &r->h->ledger;
     *out = (sc_stats){
         .entries = SC_LOAD(&r->h->state.entries), .max_entries = r->max_entries, .bytes = r->total,
         .blocks = r->nblocks, .free_blocks = SC_LOAD(&r->h->state.free_blocks), .block_bytes = SC_BLOCK,
-        .bytes_per_entry = r->slot_bytes, .hits_exact = SC_LOAD(&l->hits_exact),
-        .hits_semantic = SC_LOAD(&l->hits_semantic), .misses = SC_LOAD(&l->misses), .puts = SC_LOAD(&l->puts),
-        .evictions = SC_LOAD(&l->evictions), .expirations = SC_LOAD(&l->expirations),
-        .deletions = SC_LOAD(&l->deletions), .damaged = SC_LOAD(&l->damaged), .tokens = SC_LOAD(&l->tokens),
-        .cost_nano = SC_LOAD(&l->cost_nano), .latency_us = SC_LOAD(&l->latency_us), .dim = r->dim,
-        .storage = r->storage};
+        .bytes_per_entry = r->slot_bytes, .hits_exact = sc_counted(r, SC_HITS_EXACT),
+        .hits_semantic = sc_counted(r, SC_HITS_SEMANTIC), .misses = sc_counted(r, SC_MISSES), .puts = sc_counted(r, SC_PUTS),
+        .evictions = sc_counted(r, SC_EVICTIONS), .expirations = sc_counted(r, SC_EXPIRATIONS),
+        .deletions = sc_counted(r, SC_DELETIONS), .damaged = sc_counted(r, SC_DAMAGED), .recoveries = sc_counted(r, SC_RECOVERIES), .tokens = sc_counted(r, SC_TOKENS),
+        .cost_nano = sc_counted(r, SC_COST_NANO), .latency_us = sc_counted(r, SC_LATENCY_US), .dim = r->dim,
+        .storage = r->storage, .tick = SC_LOAD(&r->h->tick)};
+}
+
+void sc_stats_add(sc_cache *c, const sc_stats *s) {
+    const uint64_t counts[SC_COUNTERS] = {
+        [SC_HITS_EXACT] = s->hits_exact, [SC_HITS_SEMANTIC] = s->hits_semantic, [SC_MISSES] = s->misses,
+        [SC_PUTS] = s->puts, [SC_EVICTIONS] = s->evictions, [SC_EXPIRATIONS] = s->expirations,
+        [SC_DELETIONS] = s->deletions, [SC_DAMAGED] = s->damaged, [SC_RECOVERIES] = s->recoveries,
+        [SC_TOKENS] = s->tokens, [SC_COST_NANO] = s->cost_nano, [SC_LATENCY_US] = s->latency_us};
+    for (int i = 0; i < SC_COUNTERS; i++) sc_count(&c->r, (enum sc_counter)i, counts[i]);
 }
 
 /* ---- validation ---- */
@@ -102,7 +110,10 @@ static const char *validate(const sc_region *r) {
 }
 
 const char *sc_validate(sc_cache *c) {
-    if (sc_engine_lock(c) != SC_OK) return "out of memory while recovering";
+    if (c->r.read_only) return validate(&c->r); /* true if nobody writes meanwhile */
+    int rc = sc_engine_lock(c);
+    if (rc == SC_ELOST) return "the file was truncated, or its disk failed, while it was mapped";
+    if (rc != SC_OK) return "out of memory while recovering";
     const char *why = validate(&c->r);
     sc_engine_unlock(c);
     return why;

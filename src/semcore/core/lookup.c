@@ -61,7 +61,7 @@ int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32
         t = (sc_top){.limit = top, .floor = floor, .damaged = SC_NIL};
         sc_scan(&c->r, part, query, now, &t);
         if (t.damaged == SC_NIL) break;
-        sc_engine_drop_damaged(c, t.damaged);
+        if (!sc_engine_drop_damaged(c, t.damaged)) break;
     }
     for (uint32_t i = 0; i < t.n; i++) {
         sc_entry e;
@@ -132,6 +132,17 @@ int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to) {
     return sc_entry_unmoved(&c->r, ref->slot, ref->seq) ? SC_OK : SC_EMOVED;
 }
 
+int sc_read_record(sc_cache *c, const sc_ref *ref, sc_record *out) {
+    sc_entry e;
+    if (!same(c, ref, &e) || e.ntags > SC_MAX_TAGS) return SC_EMOVED;
+    *out = (sc_record){.key = {e.key[0], e.key[1]}, .part = e.part, .created = e.created, .expires = e.expires,
+                       .sliding_ms = e.sliding_ms, .count = sc_hot_count(&c->r, ref->slot),
+                       .tick = sc_hot_unpack(SC_LOAD(&c->r.hot[ref->slot])).tick,
+                       .has_vector = e.has_vector, .ntags = e.ntags};
+    bool whole = sc_chain_read(&c->r, e.block, (uint64_t)e.value_len + e.text_len, out->tags, 8u * e.ntags);
+    return settle(c, ref, whole);
+}
+
 /* ---- what is left behind ---- */
 
 static void slide(sc_cache *c, const sc_ref *ref, int64_t now) {
@@ -145,16 +156,19 @@ SC_RACY_READ static uint32_t sliding_of(const sc_cache *c, uint32_t slot) { retu
 SC_RACY_READ static uint64_t key_of(const sc_cache *c, uint32_t slot) { return c->r.entries[slot].key[1]; }
 
 void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now) {
-    sc_ledger *l = &c->r.h->ledger;
-    sc_hot_hit(&c->r, ref->slot);
-    if (c->policy == SC_POLICY_VALUE) sc_sketch_count(&c->r, key_of(c, ref->slot));
-    SC_ADD(layer == SC_LAYER_EXACT ? &l->hits_exact : &l->hits_semantic, 1);
-    if (ref->saving.tokens) SC_ADD(&l->tokens, ref->saving.tokens);
-    if (ref->saving.cost > 0) SC_ADD(&l->cost_nano, (uint64_t)((double)ref->saving.cost * 1e9 + 0.5));
-    if (ref->saving.latency_ms > 0) SC_ADD(&l->latency_us, (uint64_t)(ref->saving.latency_ms * 1e3));
+    sc_region *r = &c->r;
+    if (r->read_only) return;
+    sc_hot_hit(r, ref->slot);
+    if (c->policy == SC_POLICY_VALUE) sc_sketch_count(r, key_of(c, ref->slot));
+    sc_count(r, layer == SC_LAYER_EXACT ? SC_HITS_EXACT : SC_HITS_SEMANTIC, 1);
+    if (ref->saving.tokens) sc_count(r, SC_TOKENS, ref->saving.tokens);
+    if (ref->saving.cost > 0) sc_count(r, SC_COST_NANO, (uint64_t)((double)ref->saving.cost * 1e9 + 0.5));
+    if (ref->saving.latency_ms > 0) sc_count(r, SC_LATENCY_US, (uint64_t)(ref->saving.latency_ms * 1e3));
     if (ref->expires != SC_FOREVER && sliding_of(c, ref->slot)) slide(c, ref, now);
 }
 
-void sc_miss(sc_cache *c) { SC_ADD(&c->r.h->ledger.misses, 1); }
+void sc_miss(sc_cache *c) {
+    if (!c->r.read_only) sc_count(&c->r, SC_MISSES, 1);
+}
 
 uint64_t sc_work(const sc_cache *c, sc_part part) { return sc_scan_bytes(&c->r, part); }

@@ -6,13 +6,13 @@
 #include "tags/tags.h"
 
 static void expire_one(sc_region *r, uint32_t slot) {
-    SC_ADD(&r->h->ledger.expirations, 1);
+    sc_count(r, SC_EXPIRATIONS, 1);
     sc_engine_remove(r, slot);
 }
 
 static void evict_one(sc_cache *c, uint32_t slot) {
     sc_region *r = &c->r;
-    SC_ADD(&r->h->ledger.evictions, 1);
+    sc_count(r, SC_EVICTIONS, 1);
     sc_engine_remove(r, slot);
 }
 
@@ -68,7 +68,7 @@ static int write_entry(sc_region *r, uint32_t slot, const sc_put *p, const sc_en
     e->key[0] = sums->key[0];
     e->key[1] = sums->key[1];
     e->part = p->part;
-    e->created = now;
+    e->created = p->as ? p->as->created : now;
     e->expires = p->expires;
     e->text_len = p->keep_text ? (uint32_t)p->text_len : 0;
     e->value_len = (uint32_t)p->value_len;
@@ -84,7 +84,7 @@ static int write_entry(sc_region *r, uint32_t slot, const sc_put *p, const sc_en
         return SC_EREGION;
     }
     if (p->vector) {
-        sc_codes_store(r, slot, p->vector);
+        sc_codes_store(r, slot, p->vector, p->as != NULL);
         e->vector_sum = sc_vector_sum(r, slot);
     }
     e->sum = sc_entry_sum(r, e);
@@ -101,7 +101,8 @@ static int8_t density_of(const sc_put *p) {
 }
 
 /* The hit count that a new entry starts with: what its key had before, where the policy keeps that. */
-static uint16_t count_of(sc_cache *c, uint64_t key) {
+static uint16_t count_of(sc_cache *c, const sc_put *p, uint64_t key) {
+    if (p->as) return p->as->count;
     if (c->policy != SC_POLICY_VALUE) return 0;
     sc_sketch_age(&c->r);
     sc_sketch_count(&c->r, key);
@@ -117,7 +118,7 @@ static int put_locked(sc_cache *c, const sc_put *p, const sc_entry *sums, int64_
         expire_one(r, old);
         old = SC_NIL;
     }
-    uint16_t count = old == SC_NIL ? count_of(c, sums->key[1]) : sc_hot_count(r, old);
+    uint16_t count = old == SC_NIL ? count_of(c, p, sums->key[1]) : sc_hot_count(r, old);
     if (old != SC_NIL && !has_room(r, blocks_of(p))) {
         sc_engine_remove(r, old); /* no room for both */
         old = SC_NIL;
@@ -140,7 +141,8 @@ int sc_put_entry(sc_cache *c, const sc_put *p, int64_t now, uint64_t *id) {
     if (rc != SC_OK) return rc;
     sc_entry sums = {.value_sum = sc_checksum(r, p->value, p->value_len),
                      .text_sum = sc_text_sum(r, p->text, p->keep_text ? p->text_len : 0, p->tags, p->ntags)};
-    sc_key(r, p->part, p->text, p->text_len, p->text_kind, sums.key);
+    if (p->as) memcpy(sums.key, p->as->key, sizeof sums.key);
+    else sc_key(r, p->part, p->text, p->text_len, p->text_kind, sums.key);
     rc = sc_engine_lock(c);
     if (rc != SC_OK) return rc;
     rc = put_locked(c, p, &sums, now, id);
@@ -150,14 +152,15 @@ int sc_put_entry(sc_cache *c, const sc_put *p, int64_t now, uint64_t *id) {
         if (rc == SC_OK) rc = put_locked(c, p, &sums, now, id);
     }
     sc_engine_unlock(c);
-    if (rc == SC_OK) SC_ADD(&c->r.h->ledger.puts, 1);
+    if (sc_region_lost(r)) return SC_ELOST;
+    if (rc == SC_OK && !p->as) sc_count(&c->r, SC_PUTS, 1);
     return rc;
 }
 
 /* ---- delete, invalidate, clear, expire ---- */
 
 static void delete_one(sc_region *r, uint32_t slot) {
-    SC_ADD(&r->h->ledger.deletions, 1);
+    sc_count(r, SC_DELETIONS, 1);
     sc_engine_remove(r, slot);
 }
 

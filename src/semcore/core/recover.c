@@ -44,23 +44,32 @@ static bool newest(sc_region *r, uint32_t slot) {
     return true;
 }
 
+#define PASSES 3
+
+/* Others see in the header how far it is: PASSES times all slots. */
+static void seen(sc_region *r, uint32_t pass, uint32_t slot) {
+    if (slot % 1024 == 0) SC_STORE(&r->h->passed, (uint32_t)(((uint64_t)pass * r->max_entries + slot) / PASSES));
+}
+
 static void drop_torn(sc_region *r) {
     sc_table_wipe(&r->exact);
     for (uint32_t slot = 0; slot < r->max_entries; slot++) {
+        seen(r, 0, slot);
         uint32_t state = sc_entry_seq(r, slot) & SC_STATE;
         if (state == SC_FREE) continue;
         bool whole = state == SC_LIVE && sc_entry_whole(r, slot);
-        if (state == SC_LIVE && !whole) SC_ADD(&r->h->ledger.damaged, 1);
+        if (state == SC_LIVE && !whole) sc_count(r, SC_DAMAGED, 1);
         if (!whole || !newest(r, slot)) sc_entry_free(r, slot);
     }
 }
 
 static void claim_blocks(sc_region *r, owners *o) {
-    for (uint32_t slot = 0; slot < r->max_entries; slot++)
-        if (sc_entry_live(r, slot) && !claim(r, o, &r->entries[slot])) {
-            SC_ADD(&r->h->ledger.damaged, 1);
-            sc_entry_free(r, slot);
-        }
+    for (uint32_t slot = 0; slot < r->max_entries; slot++) {
+        seen(r, 1, slot);
+        if (!sc_entry_live(r, slot) || claim(r, o, &r->entries[slot])) continue;
+        sc_count(r, SC_DAMAGED, 1);
+        sc_entry_free(r, slot);
+    }
 }
 
 static void free_the_rest(sc_region *r, const owners *o) {
@@ -99,6 +108,8 @@ int sc_engine_recover(sc_cache *c) {
     sc_region *r = &c->r;
     owners o = {calloc(r->nblocks / 8 + 1, 1), 0};
     if (!o.bits) return SC_ENOMEM;
+    sc_count(r, SC_RECOVERIES, 1);
+    SC_STORE(&r->h->to_pass, r->max_entries);
     SC_STORE(r->exact.moves, 0);
     SC_STORE(r->partitions.moves, 0);
     drop_torn(r);
@@ -106,7 +117,11 @@ int sc_engine_recover(sc_cache *c) {
     sc_region_reset(r);
     free_the_rest(r, &o);
     free(o.bits);
-    for (uint32_t slot = 0; slot < r->max_entries; slot++)
+    for (uint32_t slot = 0; slot < r->max_entries; slot++) {
+        seen(r, 2, slot);
         if (sc_entry_live(r, slot) && index_again(r, slot) != SC_OK) sc_entry_free(r, slot);
+    }
+    SC_STORE(&r->h->passed, 0);
+    SC_STORE(&r->h->to_pass, 0);
     return SC_OK;
 }

@@ -31,7 +31,9 @@ enum sc_error {
     SC_ENOMEM = -6,
     SC_EREGION = -7,    /* not a semcore file, another geometry or embedder, corrupt */
     SC_EIO = -8,        /* the operating system said no; errno tells why */
-    SC_EUNSUPPORTED = -9 /* not available on this platform */
+    SC_EUNSUPPORTED = -9, /* not available on this platform */
+    SC_EREADONLY = -10, /* opened for reading */
+    SC_ELOST = -11      /* the file was truncated, or its disk failed, while it was mapped */
 };
 
 enum sc_storage { SC_F16 = 0, SC_F32 = 1, SC_I8 = 2 };
@@ -45,10 +47,12 @@ typedef struct sc_options {
     const char *path;         /* NULL: private memory */
     uint32_t dim;             /* 0: exact lookups only */
     uint32_t max_entries;     /* 0: as many as leave half of the bytes to values */
-    uint64_t max_bytes;       /* size of the whole region */
+    uint64_t max_bytes;       /* size of the whole region; 0: a file's own, a new one's 1 GiB */
     uint32_t storage;         /* enum sc_storage */
     uint32_t policy;          /* enum sc_policy; a property of the handle, not of the file */
     const char *fingerprint;  /* of the embedder */
+    bool read_only;           /* an existing file, of which nothing is changed */
+    const uint8_t *secret;    /* SC_SECRET bytes for a new region; NULL: random ones */
 } sc_options;
 
 /* (namespace, context) as one keyed hash: the first half is the namespace's alone. */
@@ -78,21 +82,41 @@ typedef struct sc_put {
     uint32_t sliding_ms;        /* > 0: every hit moves the expiry to now + this */
     bool keep_text;             /* false: only the text's hash is stored */
     sc_saving saving;
+    const struct sc_record *as; /* or NULL: an entry of another region with the same secret, kept as it was */
 } sc_put;
+
+/* An entry's record, for moving it to another region. */
+typedef struct sc_record {
+    uint64_t key[2];
+    sc_part part;
+    int64_t created, expires;
+    uint32_t sliding_ms;
+    uint16_t count;             /* the decayed hits that the policies know */
+    uint32_t tick;              /* of the last hit: orders entries by recency */
+    bool has_vector;
+    uint8_t ntags;
+    uint64_t tags[SC_MAX_TAGS];
+} sc_record;
 
 typedef struct sc_stats {
     uint64_t entries, max_entries, bytes, blocks, free_blocks, block_bytes, bytes_per_entry;
-    uint64_t hits_exact, hits_semantic, misses, puts, evictions, expirations, deletions, damaged;
+    uint64_t hits_exact, hits_semantic, misses, puts, evictions, expirations, deletions, damaged, recoveries;
     uint64_t tokens, cost_nano, latency_us; /* deflected by hits */
-    uint32_t dim, storage;
+    uint32_t dim, storage, tick;
 } sc_stats;
 
 /* ---- life ---- */
 int sc_open(const sc_options *o, sc_cache **out, char *why, size_t why_len);
 void sc_close(sc_cache *c);
+void sc_forked(sc_cache *c);  /* in a forked child, before anything else: private memory's lock may be held by nobody */
 int sc_flush(sc_cache *c);  /* to disk; SC_OK for private memory */
-int sc_peek(const char *path, sc_options *o, char *fingerprint, char *why, size_t why_len);
+/* What a file states of itself, and how far (of 1000) a recovery that is under way has come, else -1. */
+int sc_peek(const char *path, sc_options *o, char *fingerprint, int *recovering, char *why, size_t why_len);
+bool sc_lost(const sc_cache *c);      /* every call fails with SC_ELOST or finds nothing: close it */
+bool sc_exclusive(sc_cache *c);       /* nobody else has the file open, and others wait until it is closed */
+void sc_secret(const sc_cache *c, uint8_t out[SC_SECRET]);
 int64_t sc_now(void);
+uint64_t sc_bytes_for(const sc_options *o, uint64_t blocks); /* max_bytes of a region with so many value blocks */
 
 /* ---- keys ---- */
 sc_part sc_partition(const sc_cache *c, const void *ns, size_t ns_len, const void *ctx, size_t ctx_len);
@@ -106,6 +130,7 @@ int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out);
 int sc_read_value(sc_cache *c, const sc_ref *ref, void *to);  /* value_len bytes */
 int sc_read_text(sc_cache *c, const sc_ref *ref, void *to);   /* text_len bytes */
 int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to); /* dim floats */
+int sc_read_record(sc_cache *c, const sc_ref *ref, sc_record *out);
 void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now);
 void sc_miss(sc_cache *c);
 uint64_t sc_work(const sc_cache *c, sc_part part); /* most bytes that a search of this partition reads */
@@ -124,6 +149,7 @@ uint64_t sc_expire(sc_cache *c, int64_t now);
 
 /* ---- inspection ---- */
 void sc_stats_get(sc_cache *c, sc_stats *out);
+void sc_stats_add(sc_cache *c, const sc_stats *s); /* counters of the region that this one replaces */
 const char *sc_validate(sc_cache *c);  /* NULL, or the first broken invariant */
 
 /* ---- for tests ---- */

@@ -2,7 +2,7 @@
  *
  * Counted on every hit (on the entry that answered) and every put, so that an entry that comes back
  * starts with the hits it had. Readers count too, without a lock: a lost increment is harmless.
- * Halved after ten counts an entry of the cache. */
+ * Halved after ten accesses an entry of the cache. */
 #include "policy.h"
 
 /* The i-th of a key's four counters: a quarter of the line each, 32 counters a quarter. */
@@ -24,12 +24,12 @@ uint32_t sc_sketch_estimate(const sc_region *r, uint64_t key) {
 void sc_sketch_count(sc_region *r, uint64_t key) {
     sc_a8 *line = sc_sketch_line(r, key);
     for (int i = 0; i < 4; i++) increment(line, counter(key, i));
-    SC_BUMP(&r->h->state.history, 1);
 }
 
 void sc_sketch_age(sc_region *r) {
-    if (SC_LOAD(&r->h->state.history) < 10ull * r->max_entries) return;
+    uint64_t turn = 10ull * r->max_entries < UINT32_MAX / 2 ? 10ull * r->max_entries : UINT32_MAX / 2;
+    if (SC_LOAD(&r->h->tick) - SC_LOAD(&r->h->state.halved) < turn) return;
     for (size_t i = 0; i < 64 * (size_t)r->sketch_lines; i++)
         SC_STORE(&r->sketch[i], (uint8_t)((SC_LOAD(&r->sketch[i]) >> 1) & 0x77));
-    SC_STORE(&r->h->state.history, 0);
+    SC_STORE(&r->h->state.halved, SC_LOAD(&r->h->tick));
 }

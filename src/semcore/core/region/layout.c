@@ -18,6 +18,7 @@ static size_t place(sc_region *r, uint8_t *base) {
     r->h = (sc_header *)base;
     r->ntagheads = r->max_entries / 4 + 1;
     r->sketch_lines = r->max_entries / 16 + 1;
+    r->step = r->max_entries < 512 ? 1 : r->max_entries < 16384 ? r->max_entries / 256 : 64;
 #define PART(field, type, bytes) \
     do { r->field = (type)(base + at); at = sc_align(at + (bytes), 64); } while (0)
     PART(hot, sc_a64 *, 8 * n);
@@ -86,6 +87,12 @@ int sc_layout_fit(const sc_options *o, sc_region *r, char *why, size_t why_len) 
         r->total = sc_align(place(r, (uint8_t *)64), PAGE);
     }
     return SC_OK;
+}
+
+uint64_t sc_bytes_for(const sc_options *o, uint64_t blocks) {
+    sc_region r = {.dim = o->dim, .storage = o->storage, .vector_bytes = vector_bytes(o)};
+    r.plane = o->dim ? sc_align((o->dim + 1) / 2, 32) : 0;
+    return sc_align(bare(&r, o->max_entries) + (blocks < 16 ? 16 : blocks) * (SC_BLOCK + 4), PAGE) + 2 * PAGE;
 }
 
 void sc_layout_bind(sc_region *r, void *base) {

@@ -7,6 +7,7 @@
 #include "region.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "platform.h"
 
@@ -45,17 +46,33 @@ int sc_lock_init(sc_region *r) {
     return rc == 0 ? SC_OK : SC_EIO;
 }
 
-int sc_lock(sc_region *r) {
-    int rc = pthread_mutex_lock(mutex(r));
 #if defined(__linux__)
+/* Waits a second at a time: in a file that was truncated meanwhile nobody would ever wake us. */
+int sc_lock(sc_region *r) {
+    int rc = pthread_mutex_trylock(mutex(r));
+    while (rc == EBUSY || rc == ETIMEDOUT) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        rc = pthread_mutex_timedlock(mutex(r), &until);
+        if (sc_region_lost(r)) break;
+    }
+    if (sc_region_lost(r)) return SC_ELOST;
     if (rc == EOWNERDEAD) {
         pthread_mutex_consistent(mutex(r));
         return SC_OWNER_DIED;
     }
-#endif
-    (void)rc;
     return SC_LOCKED;
 }
+#else
+int sc_lock(sc_region *r) {
+    pthread_mutex_lock(mutex(r));
+    return SC_LOCKED;
+}
+#endif
 
-void sc_unlock(sc_region *r) { pthread_mutex_unlock(mutex(r)); }
+/* What is left of a mutex in a lost file cannot be unlocked. */
+void sc_unlock(sc_region *r) {
+    if (!sc_region_lost(r)) pthread_mutex_unlock(mutex(r));
+}
 #endif

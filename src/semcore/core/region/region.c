@@ -8,6 +8,8 @@
 #include "../exact/xxh3.h"
 #include "platform.h"
 
+#define DEFAULT_BYTES (1ull << 30)
+
 static uint64_t sum64(const sc_header *h, const void *p, size_t n) {
     return sc_xxh3(p, n, h->secret, 0).low;
 }
@@ -17,12 +19,14 @@ static uint64_t header_sum(const sc_header *h, uint64_t magic) {
 }
 
 /* Of the parts that can be rebuilt, as far as they are in use. */
+/* The entries are in it because the rest must agree with them. */
 static uint64_t derived_sum(const sc_region *r) {
     const sc_state *s = &r->h->state;
     uint32_t slots = sc_slot_high(r), blocks = SC_LOAD(&s->block_high);
     if (blocks > r->nblocks) blocks = r->nblocks;
     uint64_t sums[] = {
         sum64(r->h, s, sizeof *s),
+        sum64(r->h, r->entries, sizeof(sc_entry) * slots),
         sum64(r->h, r->exact.cells, (size_t)8 * r->exact.cap),
         sum64(r->h, r->partitions.cells, (size_t)8 * r->partitions.cap),
         sum64(r->h, r->links, sizeof(sc_links) * slots),
@@ -34,14 +38,27 @@ static uint64_t derived_sum(const sc_region *r) {
     return sum64(r->h, sums, sizeof sums);
 }
 
-bool sc_region_derived_ok(const sc_region *r) {
+/* On the same start of the machine a file is what its processes made of it, killed or not; it is at
+ * fault only if one of them died at writing. After another start, or as a copy, it has to prove itself. */
+bool sc_region_sound(const sc_region *r) {
+    sc_home here;
+    bool home = sc_os_home(r->fd, &here) && memcmp(&here, &r->h->home, sizeof here) == 0;
+    if (home) return SC_LOAD(&r->h->writing) == 0;
     return SC_LOAD(&r->h->clean) == 1 && r->h->derived_sum == derived_sum(r);
 }
 
-void sc_region_mark(sc_region *r, bool clean) {
-    if (clean) r->h->derived_sum = derived_sum(r);
-    SC_STORE_REL(&r->h->clean, clean ? 1 : 0);
+void sc_region_mark_open(sc_region *r) {
+    SC_STORE(&r->h->clean, 0);
+    SC_STORE(&r->h->writing, 0);
+    if (!sc_os_home(r->fd, &r->h->home)) memset(&r->h->home, 0, sizeof r->h->home);
 }
+
+void sc_region_mark_clean(sc_region *r) {
+    r->h->derived_sum = derived_sum(r);
+    SC_STORE_REL(&r->h->clean, 1);
+}
+
+bool sc_region_lost(const sc_region *r) { return r->mapping && sc_os_lost(r->mapping); }
 
 void sc_region_reset(sc_region *r) {
     sc_state *s = &r->h->state;
@@ -71,6 +88,7 @@ static int format(const sc_options *o, sc_region *r) {
     snprintf(h->fingerprint, sizeof h->fingerprint, "%s", o->fingerprint ? o->fingerprint : "");
     uint64_t seed;
     if (!sc_os_random(h->secret, SC_SECRET) || !sc_os_random(&seed, sizeof seed)) return SC_EIO;
+    if (o->secret) memcpy(h->secret, o->secret, SC_SECRET);
     sc_region_reset(r);
     SC_STORE(&h->state.random, seed | 1);
     uint64_t magic; /* last, in one store: a process killed before leaves a file that is made anew */
@@ -110,25 +128,29 @@ static int read_header(const char *path, const sc_header *h, uint64_t size, sc_o
     return SC_OK;
 }
 
+static const char *const STORAGES[] = {"f16", "f32", "i8"};
+
+static int differ(char *why, size_t n, const char *path, const char *what, const char *have, const char *want) {
+    snprintf(why, n, "%s was made with %s'%s', opened with '%s'", path, what, have, want);
+    return SC_EREGION;
+}
+
 /* The caller's wishes against what the file is. */
 static int agree(const sc_options *want, const sc_options *have, const sc_header *h, char *why, size_t n) {
     const char *path = want->path;
+    char theirs[SC_FINGERPRINT];
+    snprintf(theirs, sizeof theirs, "%s", want->fingerprint ? want->fingerprint : "");
+    if (strncmp(theirs, h->fingerprint, SC_FINGERPRINT) != 0)
+        return differ(why, n, path, "embedder ", h->fingerprint, theirs);
     if (want->dim != have->dim)
         return refuse(why, n, "%s was made with dim=%lld, opened with dim=%lld", path, have->dim, want->dim);
     if (want->storage != have->storage)
-        return refuse(why, n, "%s has vector storage %lld, opened with %lld", path, have->storage, want->storage);
+        return differ(why, n, path, "vector storage ", STORAGES[have->storage], STORAGES[want->storage]);
     if (want->max_entries && want->max_entries != have->max_entries)
         return refuse(why, n, "%s was made with max_entries=%lld, opened with %lld", path, have->max_entries, want->max_entries);
     if (want->max_bytes && want->max_bytes != have->max_bytes)
         return refuse(why, n, "%s was made with max_bytes=%lld, opened with %lld", path,
                       (long long)have->max_bytes, (long long)want->max_bytes);
-    char theirs[SC_FINGERPRINT];
-    snprintf(theirs, sizeof theirs, "%s", want->fingerprint ? want->fingerprint : "");
-    if (strncmp(theirs, h->fingerprint, SC_FINGERPRINT) != 0) {
-        snprintf(why, n, "%s was made with embedder '%.*s', opened with '%s'", path,
-                 SC_FINGERPRINT - 1, h->fingerprint, theirs);
-        return SC_EREGION;
-    }
     return SC_OK;
 }
 
@@ -144,21 +166,30 @@ static int open_private(const sc_options *o, sc_region *r, char *why, size_t n) 
     return format(o, r);
 }
 
-static int create_file(const sc_options *o, sc_region *r, char *why, size_t n) {
+static int map_file(const char *path, sc_region *r, bool read_only, char *why, size_t n) {
+    r->mapping = sc_os_map_file(r->fd, r->total, read_only);
+    if (!r->mapping) {
+        snprintf(why, n, "%s: cannot map: %s", path, strerror(errno));
+        return SC_EIO;
+    }
+    sc_layout_bind(r, sc_os_mapped(r->mapping));
+    return SC_OK;
+}
+
+static int create_file(const sc_options *wish, sc_region *r, char *why, size_t n) {
+    sc_options made = *wish, *o = &made;
+    if (o->max_bytes == 0) o->max_bytes = DEFAULT_BYTES;
     int rc = sc_layout_fit(o, r, why, n);
     if (rc != SC_OK) return rc;
     if (!sc_os_begin(r->fd, SC_UNFINISHED, 8) || !sc_os_reserve(r->fd, r->total)) {
         snprintf(why, n, "%s: cannot reserve %llu bytes: %s", o->path, (unsigned long long)r->total, strerror(errno));
         return SC_EIO;
     }
-    void *base = sc_os_map_file(r->fd, r->total);
-    if (!base) {
-        snprintf(why, n, "%s: cannot map: %s", o->path, strerror(errno));
-        return SC_EIO;
-    }
-    sc_layout_bind(r, base);
+    rc = map_file(o->path, r, false, why, n);
+    if (rc != SC_OK) return rc;
     r->created = true;
-    return format(o, r);
+    rc = format(o, r);
+    return rc == SC_OK && !sc_os_settle(r->fd) ? SC_EIO : rc; /* an empty cache survives a power loss as one */
 }
 
 static int adopt_file(const sc_options *o, sc_region *r, uint64_t size, char *why, size_t n) {
@@ -173,14 +204,10 @@ static int adopt_file(const sc_options *o, sc_region *r, uint64_t size, char *wh
     if (r->total != h.total || r->nblocks != h.blocks)
         return refuse(why, n, "%s is corrupt: its geometry implies %lld bytes, it states %lld", o->path,
                       (long long)r->total, (long long)h.total);
-    void *base = sc_os_map_file(r->fd, r->total);
-    if (!base) {
-        snprintf(why, n, "%s: cannot map: %s", o->path, strerror(errno));
-        return SC_EIO;
-    }
-    sc_layout_bind(r, base);
-    return SC_OK;
+    return map_file(o->path, r, o->read_only, why, n);
 }
+
+int sc_region_copy(sc_region *r) { return sc_os_copy(r->mapping, r->fd) ? SC_OK : SC_ENOMEM; }
 
 /* Left by a process that was killed while it made the file, and nobody else is at it? */
 static bool unfinished(int fd) {
@@ -191,39 +218,49 @@ static bool unfinished(int fd) {
 static int open_file(const sc_options *o, sc_region *r, char *why, size_t n) {
     uint64_t size = 0;
     bool fresh = false;
-    int rc = sc_os_open(o->path, &r->fd, &size, &fresh, why, n);
+    int rc = sc_os_open(o->path, o->read_only, &r->fd, &size, &fresh, why, n);
     if (rc != SC_OK) return rc;
     r->file = true;
-    bool make = size == 0 || unfinished(r->fd);
+    r->read_only = o->read_only;
+    bool make = !o->read_only && (size == 0 || unfinished(r->fd));
     rc = make ? create_file(o, r, why, n) : adopt_file(o, r, size, why, n);
+    int error = errno; /* of what failed, not of cleaning up */
     if (rc != SC_OK && fresh && make) sc_os_unlink(o->path);
+    errno = error;
     return rc;
 }
 
 int sc_region_open(const sc_options *o, sc_region *r, char *why, size_t n) {
     *r = (sc_region){.fd = -1};
     int rc = o->path ? open_file(o, r, why, n) : open_private(o, r, why, n);
-    if (rc == SC_OK) rc = sc_lock_init(r);
+    if (rc == SC_OK && !r->read_only) rc = sc_lock_init(r);
     if (rc != SC_OK) sc_region_close(r);
     return rc;
 }
 
-int sc_region_peek(const char *path, sc_options *o, char *fingerprint, char *why, size_t n) {
+int sc_region_peek(const char *path, sc_options *o, char *fingerprint, int *recovering, char *why, size_t n) {
     sc_header h;
     uint64_t size = 0;
     int rc = sc_os_peek(path, &h, sizeof h, &size, why, n);
     if (rc == SC_OK) rc = read_header(path, &h, size, o, why, n);
-    if (rc == SC_OK) memcpy(fingerprint, h.fingerprint, SC_FINGERPRINT);
-    return rc;
+    if (rc != SC_OK) return rc;
+    memcpy(fingerprint, h.fingerprint, SC_FINGERPRINT);
+    uint64_t passed = SC_LOAD(&h.passed), all = SC_LOAD(&h.to_pass);
+    *recovering = all && passed <= all ? (int)(passed * 1000 / all) : -1;
+    return SC_OK;
 }
 
 void sc_region_close(sc_region *r) {
-    if (r->base) sc_os_unmap(r->base, r->total);
+    int error = errno;
+    if (r->mapping) sc_os_unmap_file(r->mapping);
+    else if (r->base) sc_os_unmap(r->base, r->total);
     if (r->fd >= 0) sc_os_close(r->fd);
+    r->mapping = NULL;
     r->base = NULL;
     r->fd = -1;
+    errno = error;
 }
 
 int sc_region_flush(sc_region *r) {
-    return !r->file || sc_os_sync(r->base, r->total) ? SC_OK : SC_EIO;
+    return !r->file || r->read_only || sc_os_sync(r->base, r->total) ? SC_OK : SC_EIO;
 }

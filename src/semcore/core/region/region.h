@@ -16,18 +16,28 @@
 
 #define SC_MAGIC "semcore\x1a"
 #define SC_UNFINISHED "semcore+" /* the magic of a file while it is made */
-#define SC_VERSION 1
+#define SC_VERSION 2
 #define SC_BYTE_ORDER 0x01020304u
 #define SC_BLOCK 128           /* bytes of a value block */
 #define SC_LEVELS 5            /* of the timing wheel, 64 buckets each */
 #define SC_LOCK_BYTES 128
+#define SC_SHARDS 16           /* of the ledger: processors write lines of their own */
 
-typedef struct sc_ledger {     /* relaxed counters, kept over restarts */
-    sc_a64 hits_exact, hits_semantic, misses, puts, evictions, expirations, deletions, damaged;
-    sc_a64 tokens, cost_nano, latency_us;
-} sc_ledger;
+enum sc_counter {
+    SC_HITS_EXACT, SC_HITS_SEMANTIC, SC_MISSES, SC_PUTS, SC_EVICTIONS, SC_EXPIRATIONS, SC_DELETIONS,
+    SC_DAMAGED, SC_RECOVERIES, SC_TOKENS, SC_COST_NANO, SC_LATENCY_US, SC_COUNTERS
+};
 
-typedef struct sc_state {      /* derived; changed only under the lock, but for `tick` */
+typedef struct sc_shard {      /* relaxed counters, kept over restarts */
+    _Alignas(64) sc_a64 counts[SC_COUNTERS];
+    sc_a32 accesses;
+} sc_shard;
+
+/* Where a file was last open: on the same start of the machine, as the same file and no copy, what lies
+ * in the page cache is what its processes wrote. born: nanoseconds, as inode numbers are used again. */
+typedef struct sc_home { uint8_t boot[16]; uint64_t device, inode; int64_t born; } sc_home;
+
+typedef struct sc_state {      /* derived; changed only under the lock */
     sc_a32 entries;            /* live ones */
     sc_a32 slot_high;          /* slots at and above were never used */
     sc_a32 free_slot;          /* head of the free slots, linked by part_next */
@@ -37,7 +47,7 @@ typedef struct sc_state {      /* derived; changed only under the lock, but for 
     sc_a32 exact_moves, partition_moves;
     sc_a64 wheel_time;         /* the wheel is empty before this */
     sc_a64 random;
-    sc_a32 history;            /* counts since the sketch was last halved; readers write it */
+    sc_a32 halved;             /* tick at which the sketch was last halved */
 } sc_state;
 
 typedef struct sc_header {
@@ -49,13 +59,17 @@ typedef struct sc_header {
     uint8_t secret[SC_SECRET];
     uint64_t header_sum;       /* of all above */
     sc_a32 clean;              /* 1: closed, and derived_sum holds */
-    uint32_t pad;
+    sc_a32 writing;            /* 1: a writer is at work, or died at it */
     uint64_t derived_sum;
+    sc_home home;
+    sc_a32 passed, to_pass;    /* slots that a recovery under way has seen, and will have; else 0 */
     _Alignas(64) uint8_t lock[SC_LOCK_BYTES];
     _Alignas(64) sc_state state;
     _Alignas(64) sc_a32 tick;  /* counts accesses; readers write it */
-    _Alignas(64) sc_ledger ledger;
+    _Alignas(64) sc_shard ledger[SC_SHARDS];
 } sc_header;
+
+_Static_assert(sizeof(sc_header) <= 4096, "the header is the first page");
 
 typedef struct sc_entry {      /* 104 bytes; `seq` commits it */
     sc_a32 seq;                /* version << 2 | SC_FREE, SC_BUSY or SC_LIVE */
@@ -107,15 +121,21 @@ typedef struct sc_region {
     int fd;
     bool file;                 /* also: verify checksums on reading */
     bool created;
+    bool read_only;
     bool suspect;              /* an index was found to disagree with an entry: recover before unlocking */
+    uint32_t step;             /* accesses a tick: 1 while the cache is small */
+    struct sc_mapping *mapping; /* of a file: platform.h */
 } sc_region;
 
 int sc_region_open(const sc_options *o, sc_region *r, char *why, size_t why_len);
-int sc_region_peek(const char *path, sc_options *o, char *fingerprint, char *why, size_t why_len);
+int sc_region_peek(const char *path, sc_options *o, char *fingerprint, int *recovering, char *why, size_t why_len);
 void sc_region_close(sc_region *r);
 int sc_region_flush(sc_region *r);
-bool sc_region_derived_ok(const sc_region *r);
-void sc_region_mark(sc_region *r, bool clean);
+bool sc_region_sound(const sc_region *r);  /* opened alone: nothing to recover */
+void sc_region_mark_open(sc_region *r);
+void sc_region_mark_clean(sc_region *r);
+bool sc_region_lost(const sc_region *r);
+int sc_region_copy(sc_region *r);          /* from now on a private copy of the file */
 void sc_region_reset(sc_region *r);  /* to no entries; sections that a table search reads are wiped */
 
 /* layout.c */
@@ -125,7 +145,7 @@ void sc_layout_bind(sc_region *r, void *base);
 /* lock.c */
 enum { SC_LOCKED = 0, SC_OWNER_DIED = 1 };
 int sc_lock_init(sc_region *r);
-int sc_lock(sc_region *r);
+int sc_lock(sc_region *r); /* or SC_ELOST */
 void sc_unlock(sc_region *r);
 
 static inline bool sc_slot_ok(const sc_region *r, uint32_t slot) { return slot < r->max_entries; }
@@ -133,5 +153,10 @@ static inline uint32_t sc_slot_high(const sc_region *r) {
     uint32_t high = SC_LOAD_ACQ(&r->h->state.slot_high);
     return high < r->max_entries ? high : r->max_entries;
 }
+
+/* ledger.c */
+void sc_count(sc_region *r, enum sc_counter what, uint64_t n);
+uint64_t sc_counted(const sc_region *r, enum sc_counter what);
+uint32_t sc_tick_next(sc_region *r); /* one access more */
 
 #endif

@@ -56,7 +56,7 @@ static float residual(const int8_t *c, const float *x, uint32_t n, float scale) 
     return (float)(norm_of(e, n) * (1 + 1e-6));
 }
 
-static void unit(float *x, uint32_t n) {
+static void make_unit(float *x, uint32_t n) {
     double inverse = 1 / norm_of(x, n);
     for (uint32_t i = 0; i < n; i++) x[i] = (float)(x[i] * inverse);
 }
@@ -70,7 +70,7 @@ void sc_codes_build(sc_region *r, uint32_t slot) {
         for (uint32_t i = 0; i < r->dim; i++) c[i] = (int8_t)x[i];
         for (uint32_t i = 0; i < r->dim; i++) x[i] *= scale;
     } else {
-        unit(x, r->dim);
+        make_unit(x, r->dim);
         scale = largest(x, r->dim) / 127;
         quantise(x, r->dim, scale, c);
         pack(r, slot, c);
@@ -85,10 +85,10 @@ static void store_i8(sc_region *r, uint32_t slot, const float *x) {
     pack(r, slot, c);
 }
 
-void sc_codes_store(sc_region *r, uint32_t slot, const float *vector) {
+void sc_codes_store(sc_region *r, uint32_t slot, const float *vector, bool keep) {
     uint8_t *row = r->vectors + r->vector_bytes * slot;
     float x[SC_MAX_DIM];
-    double inverse = 1 / norm_of(vector, r->dim);
+    double norm = norm_of(vector, r->dim), inverse = keep && fabs(norm - 1) < 0.01 ? 1 : 1 / norm;
     for (uint32_t i = 0; i < r->dim; i++) x[i] = (float)(vector[i] * inverse);
     if (r->storage == SC_I8) store_i8(r, slot, x);
     else if (r->storage == SC_F32) memcpy(row, x, 4 * (size_t)r->dim);

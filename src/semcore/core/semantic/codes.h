@@ -26,8 +26,9 @@ typedef struct sc_query {
     _Alignas(64) int8_t even[SC_MAX_PLANE], odd[SC_MAX_PLANE];
 } sc_query;
 
-/* Stores a vector (any length > 0), scaled to unit length, in the row of a slot, and its codes. */
-void sc_codes_store(sc_region *r, uint32_t slot, const float *vector);
+/* Stores a vector (any length > 0) in the row of a slot, and its codes; scaled to unit length;
+ * keep: a vector that was stored before, and has unit length up to rounding, stays the same to the bit. */
+void sc_codes_store(sc_region *r, uint32_t slot, const float *vector, bool keep);
 /* The codes' derived part alone, from the stored vector. */
 void sc_codes_build(sc_region *r, uint32_t slot);
 /* The stored vector as floats, of unit length up to rounding. */

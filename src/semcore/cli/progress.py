@@ -1,0 +1,39 @@
+"""Progress bars, on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+
+from semcore import _engine
+from semcore.dump import Progress, open_any
+
+
+@contextmanager
+def bar(words: str) -> Iterator[Progress]:
+    """A function of (done, total) that shows how far something is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(words, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def opened(path: Path) -> _engine.Engine:
+    """`open_any`, with a bar while the file is being recovered, by us or by whoever we wait for."""
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_any, path)
+        wait([opening], timeout=0.2)
+        if not opening.done():
+            with bar(f"recovering {path.name}") as progress:
+                while not opening.done():
+                    done = _engine.peek(path)["recovering"]
+                    if done is not None:
+                        progress(int(done * 100), 100)
+                    wait([opening], timeout=0.1)
+        return opening.result()

@@ -1,0 +1,100 @@
+"""`semcore export`, `import` and `compact`: a cache into another file, geometry, version or machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from semcore import _args, dump
+from semcore.cli.progress import bar, opened
+from semcore.cli.report import size
+
+
+def add_parsers(commands: Any) -> None:
+    export = commands.add_parser("export", help="write a cache file's entries as a msgpack stream")
+    export.add_argument("path", type=Path, metavar="PATH")
+    export.add_argument("file", metavar="FILE", help="- for standard output")
+    export.set_defaults(run=run_export)
+    make = commands.add_parser("import", help="make a cache file of an export")
+    make.add_argument("path", type=Path, metavar="PATH", help="must not exist")
+    make.add_argument("file", metavar="FILE", help="- for standard input")
+    add_shape(make)
+    make.set_defaults(run=run_import)
+    compact = commands.add_parser(
+        "compact", help="make a cache file anew: in another size, or as small as its entries allow"
+    )
+    compact.add_argument("path", type=Path, metavar="PATH")
+    add_shape(compact)
+    compact.set_defaults(run=run_compact)
+
+
+def add_shape(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--max-entries", type=int, metavar="N")
+    parser.add_argument("--max-bytes", metavar="SIZE", help='like "64 MiB"')
+    parser.add_argument("--storage", choices=tuple(dump.DTYPES), help="of the vectors")
+
+
+def shape_of(args: argparse.Namespace) -> dump.Shape:
+    size = None if args.max_bytes is None else _args.parse_bytes(args.max_bytes)
+    return dump.Shape(_args.check_entries(args.max_entries) or None, size, args.storage)
+
+
+@contextmanager
+def sink(name: str) -> Iterator[BinaryIO]:
+    """A file that appears whole or not at all, mode 0600; or standard output."""
+    if name == "-":
+        yield sys.stdout.buffer
+        return
+    path = Path(name)
+    temporary = dump.fresh_beside(path)
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink()
+        raise
+
+
+def run_export(args: argparse.Namespace) -> int:
+    opened(args.path).close()  # recovers what needs it, visibly
+    with sink(args.file) as file, bar("exporting") as progress:
+        n = dump.export(args.path, file, progress)
+    print(
+        f"{args.path}: {n:,} entries exported; they and the hash secret are in it: keep it safe",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def run_import(args: argparse.Namespace) -> int:
+    with bar("importing") as progress:
+        if args.file == "-":
+            moved = dump.import_new(args.path, sys.stdin.buffer, shape_of(args), progress)
+        else:
+            with open(args.file, "rb") as file:
+                moved = dump.import_new(args.path, file, shape_of(args), progress)
+    say(args.path, moved)
+    return 0
+
+
+def run_compact(args: argparse.Namespace) -> int:
+    before = args.path.stat().st_size
+    opened(args.path).close()
+    with bar("compacting") as progress:
+        moved = dump.compact(args.path, shape_of(args), progress)
+    say(args.path, moved)
+    print(f"{size(before)} before, {size(args.path.stat().st_size)} now")
+    return 0
+
+
+def say(path: Path, moved: dump.Moved) -> None:
+    kept, expired, left_out = moved
+    print(f"{path}: {kept:,} entries kept, {left_out:,} left out for want of room, {expired:,} expired")

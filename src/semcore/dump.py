@@ -1,0 +1,285 @@
+"""Export and import: a cache as a stream of msgpack frames, for another geometry, version or machine.
+
+A frame is a msgpack `bin` that holds one msgpack object: first a map with what the cache is, then an array
+an entry, last a map with the number of entries and a BLAKE2b of all frames before. Entries come least
+recently hit first, so that what is put last into a smaller cache is what was hit last.
+
+An export holds the region's hash secret (namespaces and contexts are kept as hashes only, and would never
+be found again under another) and every answer: keep it as safe as the cache itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import msgpack
+import numpy as np
+
+from semcore import _engine
+from semcore.errors import ConfigError, RegionError, SemcoreError
+
+FORMAT, VERSION = "semcore export", 1
+DTYPES = {"f16": np.float16, "f32": np.float32, "i8": np.int8}  # each holds what is stored, to the bit
+VECTOR, EXPIRES = 8, 11  # places in a record
+HEADER = {
+    "dim": int,
+    "max_entries": int,
+    "max_bytes": int,
+    "storage": str,
+    "fingerprint": str,
+    "secret": bytes,
+    "entries": int,
+    "counters": dict,
+}
+COUNTERS = (
+    *("hits_exact", "hits_semantic", "misses", "puts", "evictions", "expirations", "deletions"),
+    *("damaged", "recoveries", "tokens", "cost_nano", "latency_us"),
+)
+Progress = Callable[[int, int], None]
+
+
+class Moved(NamedTuple):
+    """What an import did: entries kept, expired meanwhile, and pushed out by others or too large."""
+
+    kept: int
+    expired: int
+    left_out: int
+
+
+class Shape(NamedTuple):
+    """Geometry asked of the new cache; None: as it was."""
+
+    max_entries: int | None = None
+    max_bytes: int | None = None
+    storage: str | None = None
+
+
+def silent(done: int, total: int) -> None:
+    """No progress shown."""
+
+
+def open_any(path: Path, read_only: bool = False) -> _engine.Engine:
+    """A cache file opened with the geometry and the embedder it states.
+
+    Raises:
+        RegionError, OSError: it is not a cache file, or cannot be opened.
+    """
+    made = _engine.peek(path)
+    return _engine.Engine(
+        path, made["dim"], 0, made["max_bytes"], made["storage"], "value", made["fingerprint"], 1.0, None,
+        read_only,
+    )  # fmt: skip
+
+
+# ---- out ----
+
+
+def frames(engine: _engine.Engine, made: dict[str, Any], progress: Progress = silent) -> Iterator[bytes]:
+    """The frames of a cache without the last. made: what `peek` says of it.
+
+    Entries that go meanwhile are left out.
+    """
+    ids = _engine.ids_by_recency(engine)
+    head = {name: made[name] for name in ("dim", "storage", "fingerprint", "max_entries", "max_bytes")}
+    head |= {
+        "format": FORMAT,
+        "version": VERSION,
+        "secret": _engine.secret(engine),
+        "counters": engine._stats(),
+    }
+    yield msgpack.packb(head | {"entries": len(ids)})
+    dtype = DTYPES[made["storage"]]
+    for done, id in enumerate(ids, 1):
+        record = _engine.record(engine, int(id))
+        if record is not None:
+            yield msgpack.packb(
+                [x.astype(dtype).tobytes() if isinstance(x, np.ndarray) else x for x in record]
+            )
+        if done % 1024 == 0 or done == len(ids):
+            progress(done, len(ids))
+
+
+def write(stream: Iterator[bytes], to: BinaryIO) -> int:
+    """Writes frames and the last one, which proves them; returns how many entries."""
+    digest, n = hashlib.blake2b(digest_size=32), -1
+    for frame in stream:
+        digest.update(frame)
+        to.write(msgpack.packb(frame))
+        n += 1
+    to.write(msgpack.packb(msgpack.packb({"entries": n, "blake2b": digest.digest()})))
+    return n
+
+
+def export(path: Path, to: BinaryIO, progress: Progress = silent) -> int:
+    """Writes the live entries of a cache file to a stream; others may go on using it. Returns how many."""
+    engine = open_any(path, read_only=True)
+    try:
+        return write(frames(engine, _engine.peek(path), progress), to)
+    finally:
+        engine.close()
+
+
+# ---- in ----
+
+
+def read(source: BinaryIO) -> Iterator[bytes]:
+    """The frames of a stream without the last, which is checked.
+
+    Raises:
+        RegionError: it is cut short or damaged. Frames were handed out before that is known.
+    """
+    digest, n, last = hashlib.blake2b(digest_size=32), -1, b""
+    try:
+        for frame in msgpack.Unpacker(source, max_buffer_size=0, read_size=1 << 20):
+            if not isinstance(frame, bytes):
+                raise RegionError(
+                    f"not a semcore export: expected a frame of bytes, got {type(frame).__name__}"
+                )
+            if last:
+                digest.update(last)
+                n += 1
+                yield last
+            last = frame
+        end = msgpack.unpackb(last) if last else None
+    except (ValueError, msgpack.UnpackException) as error:
+        raise RegionError(f"not a semcore export, or damaged: {error}") from error
+    if end != {"entries": n, "blake2b": digest.digest()}:
+        raise RegionError("the export is cut short or damaged: its end does not match what is before it")
+
+
+def header(frame: bytes) -> dict[str, Any]:
+    """The first frame, checked."""
+    try:
+        head = msgpack.unpackb(frame)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise RegionError(f"not a semcore export: {error}") from error
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        raise RegionError("not a semcore export: the first frame does not say so")
+    if head.get("version") != VERSION:
+        raise RegionError(f"export version {head.get('version')}: this build reads version {VERSION}")
+    for name, kind in HEADER.items():
+        if not isinstance(head.get(name), kind):
+            raise RegionError(f"not a semcore export: {name} is not {kind.__name__}")
+    if not all(isinstance(n, int) for n in head["counters"].values()):
+        raise RegionError("not a semcore export: a counter is no number")
+    if head["storage"] not in DTYPES:
+        raise RegionError(f"not a semcore export: storage {head['storage']!r}")
+    return head
+
+
+def fill(path: Path, stream: Iterator[bytes], shape: Shape, progress: Progress = silent) -> Moved:
+    """Makes a cache of frames at a path whose file is new and empty."""
+    first = next(stream, None)
+    if first is None:
+        raise RegionError("not a semcore export: it is empty")
+    head = header(first)
+    dtype, now_us = DTYPES[head["storage"]], time.time() * 1e6
+    engine = make(path, head, shape)
+    try:
+        done = expired = 0
+        for done, frame in enumerate(stream, 1):
+            expired += not put(engine, frame, dtype, now_us)
+            if done % 1024 == 0 or done == head["entries"]:
+                progress(done, head["entries"])
+        kept = engine._stats()["entries"]
+        # what did not fit was evicted on the way, which is no history of either cache's
+        own = engine._stats()
+        _engine.add_counters(engine, {k: (v - own[k]) % (1 << 64) for k, v in counters(head).items()})
+        engine.flush()
+        return Moved(kept, expired, done - expired - kept)
+    finally:
+        engine.close()
+
+
+def make(path: Path, head: dict[str, Any], shape: Shape) -> _engine.Engine:
+    """An empty cache of the shape asked for, else as the exported one was."""
+    try:
+        return _engine.Engine(
+            path, head["dim"], shape.max_entries or head["max_entries"], shape.max_bytes or head["max_bytes"],
+            shape.storage or head["storage"], "value", head["fingerprint"], 1.0, None, False, head["secret"],
+        )  # fmt: skip
+    except OverflowError as error:
+        raise RegionError(f"the export states an impossible geometry: {error}") from error
+
+
+def counters(head: dict[str, Any]) -> dict[str, int]:
+    return {name: head["counters"].get(name, 0) for name in COUNTERS}
+
+
+def put(engine: _engine.Engine, frame: bytes, dtype: Any, now_us: float) -> bool:
+    """Stores the entry of a frame; False when it has expired meanwhile."""
+    try:
+        record = msgpack.unpackb(frame)
+        if record[VECTOR] is not None:
+            record[VECTOR] = np.frombuffer(record[VECTOR], dtype=dtype).astype(np.float32)
+        if record[EXPIRES] <= now_us:
+            return False
+        _engine.put_record(engine, tuple(record))
+        return True
+    except (ValueError, TypeError, LookupError, OverflowError, msgpack.UnpackException) as error:
+        raise RegionError(f"an entry of the export is damaged: {error}") from error
+
+
+def fresh_beside(path: Path) -> Path:
+    """An empty file of mode 0600 in the same folder."""
+    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(fd)
+    return Path(name)
+
+
+def import_new(path: Path, source: BinaryIO, shape: Shape, progress: Progress = silent) -> Moved:
+    """Makes a cache file of an export. It appears at `path` whole or not at all.
+
+    Raises:
+        ConfigError: `path` exists. RegionError: not an export, or damaged.
+    """
+    if path.exists():
+        raise ConfigError(f"path: {path} exists; an import makes a new file")
+    temporary = fresh_beside(path)
+    try:
+        moved = fill(temporary, read(source), shape, progress)
+        os.link(temporary, path)  # unlike a rename, refuses to replace what has come meanwhile
+        return moved
+    finally:
+        temporary.unlink()
+
+
+def compact(path: Path, shape: Shape, progress: Progress = silent) -> Moved:
+    """Makes a cache file anew: with another geometry, or, when none is given, as small as its entries allow.
+
+    Nobody else may have it open; who opens it meanwhile waits, and gets the new one.
+
+    Raises:
+        SemcoreError: other processes have it open.
+    """
+    engine = open_any(path)
+    try:
+        if not _engine.exclusive(engine):
+            raise SemcoreError(f"{path} is open elsewhere: close it there first")
+        engine.expire()
+        made, temporary = _engine.peek(path), fresh_beside(path)
+        try:
+            moved = fill(temporary, frames(engine, made), smallest(engine, made, shape), progress)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink()
+            raise
+        return moved
+    finally:
+        engine.close()
+
+
+def smallest(engine: _engine.Engine, made: dict[str, Any], shape: Shape) -> Shape:
+    """What was asked for; when nothing was, as small as the entries allow."""
+    if any(shape):
+        return shape
+    s = engine._stats()
+    entries = max(s["entries"], 1)
+    blocks = s["blocks"] - s["free_blocks"]
+    return Shape(entries, _engine.bytes_for(made["dim"], made["storage"], entries, blocks), made["storage"])
