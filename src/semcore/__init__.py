@@ -12,6 +12,7 @@ The map:
     hit.py        what comes back
     flight.py     one computation for all who ask the same, also in other words
     embed/        text to vector: any callable, or an adapter
+    dump.py       export, import, compact: a cache into another file
     errors.py     what goes wrong
     cli/          the `semcore` command
     _engine.pyx   the door: the one place where Python meets C

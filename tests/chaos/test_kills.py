@@ -1,6 +1,6 @@
 """Eight processes on one file, one killed every 50 ms at any instruction: nothing wrong is ever served.
 
-Seconds by SEMCORE_CHAOS_SECONDS (5 unless told).
+Seconds by SEMCORE_CHAOS_SECONDS (10 unless told).
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import pytest
 import semcore
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="file-backed caches need Linux")
-SECONDS = float(os.environ.get("SEMCORE_CHAOS_SECONDS", "5"))
+SECONDS = float(os.environ.get("SEMCORE_CHAOS_SECONDS", "10"))
 OPTIONS = {"embed": None, "dim": 32, "max_entries": 200, "max_bytes": 300_000, "threshold": 0.9}
 KEYS = 500
 VECTORS = np.random.default_rng(0).standard_normal((KEYS, 32)).astype(np.float32)
