@@ -29,6 +29,7 @@ from versus import cell, say, start_again
 
 SCRIPT = Path(__file__).with_name("reopen_peers.py")
 PACKAGES = "semcore usearch mneme-cache gptcache SQLAlchemy faiss-cpu numpy"
+WRITING = 372  # where the header has sc_header.writing
 KILLED, RECOVERED = "semcore, its writer killed", "semcore, recovery forced"
 LARGE = ("semcore", "semcore, by meaning")
 NOTES = """\
@@ -83,8 +84,10 @@ class Job:
 
 
 def force_recovery(path: Path) -> None:
-    """Change a file so that the next to open it recovers it."""
-    raise NotImplementedError("how recovery is forced is not decided yet")
+    """Set the header's word that a writer killed at work leaves set: the next opener recovers."""
+    with open(path, "r+b") as file:
+        file.seek(WRITING)
+        file.write((1).to_bytes(4, "little"))
 
 
 def kill_writer(n: int, folder: Path) -> None:
