@@ -97,10 +97,32 @@ static const char *check_f16(void) {
     return NULL;
 }
 
+static const char *check_conversions(const sc_kernels *k) {
+    static uint16_t half[65536], want_half[65536], got_half[65536];
+    static float want[65536], got[65536];
+    for (uint32_t h = 0; h < 65536; h++) half[h] = (h & 0x7C00) == 0x7C00 ? 0 : (uint16_t)h; /* finite ones */
+    for (size_t n = 65536; n > 65536 - 9; n--) {
+        sc_kernels_scalar.widen(half, want, n);
+        k->widen(half, got, n);
+        if (memcmp(want, got, n * sizeof *want) != 0) return "widen";
+    }
+    for (int round = 0; round < 20; round++) {
+        for (size_t i = 0; i < 65536; i++) { /* any bits up to what a half can hold */
+            uint32_t bits = (rnd() & 0x80000000u) | (rnd() << 8 ^ rnd()) % 0x477FF000u;
+            memcpy(&want[i], &bits, 4);
+        }
+        sc_kernels_scalar.narrow(want, want_half, 65536);
+        k->narrow(want, got_half, 65536);
+        if (memcmp(want_half, got_half, sizeof want_half) != 0) return "narrow";
+    }
+    return NULL;
+}
+
 static const char *check(const sc_kernels *k) {
     const char *why = check_dot_u4(k);
     if (!why) why = check_sum_signs(k);
     if (!why) why = check_match(k);
+    if (!why) why = check_conversions(k);
     return why ? why : check_dots(k);
 }
 

@@ -92,18 +92,16 @@ void sc_codes_store(sc_region *r, uint32_t slot, const float *vector, bool keep)
     for (uint32_t i = 0; i < r->dim; i++) x[i] = (float)(vector[i] * inverse);
     if (r->storage == SC_I8) store_i8(r, slot, x);
     else if (r->storage == SC_F32) memcpy(row, x, 4 * (size_t)r->dim);
-    else
-        for (uint32_t i = 0; i < r->dim; i++) ((uint16_t *)row)[i] = sc_f16_from(x[i]);
+    else sc_k->narrow(x, (uint16_t *)row, r->dim);
     sc_codes_build(r, slot);
 }
 
 SC_RACY_READ void sc_codes_load(const sc_region *r, uint32_t slot, float *to) {
     const uint8_t *row = r->vectors + r->vector_bytes * slot;
-    for (uint32_t i = 0; i < r->dim; i++) {
-        if (r->storage == SC_F16) to[i] = sc_f16_to(((const uint16_t *)row)[i]);
-        else if (r->storage == SC_F32) to[i] = ((const float *)row)[i];
-        else to[i] = (float)code_at(r, slot, i);
-    }
+    if (r->storage == SC_F16) sc_k->widen((const uint16_t *)row, to, r->dim);
+    else if (r->storage == SC_F32) sc_copy_racy(to, row, 4 * (size_t)r->dim);
+    else
+        for (uint32_t i = 0; i < r->dim; i++) to[i] = (float)code_at(r, slot, i);
 }
 
 void sc_query_prepare(const sc_region *r, const float *vector, sc_query *q) {

@@ -22,6 +22,9 @@ typedef struct sc_kernels {
     /* dot = <x, q>, square = <x, x>. */
     void (*dot_f16)(const uint16_t *x, const float *q, size_t n, double *dot, double *square);
     void (*dot_f32)(const float *x, const float *q, size_t n, double *dot, double *square);
+    /* Halves to floats, and floats to the nearest halves, ties to even. */
+    void (*widen)(const uint16_t *from, float *to, size_t n);
+    void (*narrow)(const float *from, uint16_t *to, size_t n);
 } sc_kernels;
 
 extern const sc_kernels *sc_k; /* the chosen table */

@@ -95,7 +95,20 @@ SC_RACY_READ static void dot_f32_neon(const float *x, const float *q, size_t n, 
     }
 }
 
-const sc_kernels sc_kernels_neon = {"neon", dot_u4_neon, sum_signs_neon, match_neon, dot_f16_neon, dot_f32_neon};
+SC_RACY_READ static void widen_neon(const uint16_t *from, float *to, size_t n) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) vst1q_f32(to + i, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from + i))));
+    for (; i < n; i++) to[i] = sc_f16_to(from[i]);
+}
+
+static void narrow_neon(const float *from, uint16_t *to, size_t n) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) vst1_u16(to + i, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(from + i))));
+    for (; i < n; i++) to[i] = sc_f16_from(from[i]);
+}
+
+const sc_kernels sc_kernels_neon = {"neon", dot_u4_neon, sum_signs_neon, match_neon,
+                                    dot_f16_neon, dot_f32_neon, widen_neon, narrow_neon};
 #else
 typedef int sc_no_neon; /* ISO C forbids an empty file */
 #endif

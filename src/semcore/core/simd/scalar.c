@@ -83,4 +83,13 @@ SC_RACY_READ static void dot_f32_scalar(const float *x, const float *q, size_t n
     *square = s;
 }
 
-const sc_kernels sc_kernels_scalar = {"scalar", dot_u4_scalar, sum_signs_scalar, match_scalar, dot_f16_scalar, dot_f32_scalar};
+SC_RACY_READ static void widen_scalar(const uint16_t *from, float *to, size_t n) {
+    for (size_t i = 0; i < n; i++) to[i] = sc_f16_to(from[i]);
+}
+
+static void narrow_scalar(const float *from, uint16_t *to, size_t n) {
+    for (size_t i = 0; i < n; i++) to[i] = sc_f16_from(from[i]);
+}
+
+const sc_kernels sc_kernels_scalar = {"scalar", dot_u4_scalar, sum_signs_scalar, match_scalar,
+                                      dot_f16_scalar, dot_f32_scalar, widen_scalar, narrow_scalar};

@@ -210,8 +210,23 @@ AVX512_KERNEL void dot_f32_avx512(const float *x, const float *q, size_t n, doub
     }
 }
 
-const sc_kernels sc_kernels_avx2 = {"avx2", dot_u4_avx2, sum_signs_avx2, match_avx2, dot_f16_avx2, dot_f32_avx2};
-const sc_kernels sc_kernels_avx512 = {"avx512", dot_u4_avx512, sum_signs_avx2, match_avx512, dot_f16_avx512, dot_f32_avx512};
+AVX2_KERNEL void widen_avx2(const uint16_t *from, float *to, size_t n) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(from + i))));
+    for (; i < n; i++) to[i] = sc_f16_to(from[i]);
+}
+
+AVX2_KERNEL void narrow_avx2(const float *from, uint16_t *to, size_t n) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i < n; i++) to[i] = sc_f16_from(from[i]);
+}
+
+const sc_kernels sc_kernels_avx2 = {"avx2", dot_u4_avx2, sum_signs_avx2, match_avx2,
+                                    dot_f16_avx2, dot_f32_avx2, widen_avx2, narrow_avx2};
+const sc_kernels sc_kernels_avx512 = {"avx512", dot_u4_avx512, sum_signs_avx2, match_avx512,
+                                      dot_f16_avx512, dot_f32_avx512, widen_avx2, narrow_avx2};
 #else
 typedef int sc_no_x86; /* ISO C forbids an empty file */
 #endif
