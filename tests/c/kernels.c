@@ -118,11 +118,26 @@ static const char *check_conversions(const sc_kernels *k) {
     return NULL;
 }
 
+static const char *check_stripes(const sc_kernels *k) {
+    static uint8_t in[64 * 16], secret[192];
+    for (size_t n = 0; n <= 16; n++) {
+        uint64_t want[8], got[8];
+        for (size_t i = 0; i < sizeof in; i++) in[i] = (uint8_t)rnd();
+        for (size_t i = 0; i < sizeof secret; i++) secret[i] = (uint8_t)rnd();
+        for (int i = 0; i < 8; i++) want[i] = got[i] = (uint64_t)rnd() << 32 | rnd();
+        sc_kernels_scalar.stripes(want, in, n, secret);
+        k->stripes(got, in, n, secret);
+        if (memcmp(want, got, sizeof want) != 0) return "stripes";
+    }
+    return NULL;
+}
+
 static const char *check(const sc_kernels *k) {
     const char *why = check_dot_u4(k);
     if (!why) why = check_sum_signs(k);
     if (!why) why = check_match(k);
     if (!why) why = check_conversions(k);
+    if (!why) why = check_stripes(k);
     return why ? why : check_dots(k);
 }
 

@@ -6,6 +6,8 @@
  */
 #include "xxh3.h"
 
+#include "../simd/kernels.h"
+
 #define P32_1 0x9E3779B1u
 #define P32_2 0x85EBCA77u
 #define P32_3 0xC2B2AE3Du
@@ -142,14 +144,6 @@ static sc_hash128 hash_129_to_240(const uint8_t *in, size_t len, const uint8_t *
     return finish_mid(acc, len, seed);
 }
 
-static void accumulate(uint64_t *acc, const uint8_t *in, const uint8_t *s) {
-    for (int i = 0; i < 8; i++) {
-        uint64_t word = read64(in + 8 * i), key = word ^ read64(s + 8 * i);
-        acc[i ^ 1] += word;
-        acc[i] += (uint64_t)(uint32_t)key * (key >> 32);
-    }
-}
-
 static void scramble(uint64_t *acc, const uint8_t *s) {
     for (int i = 0; i < 8; i++) acc[i] = (acc[i] ^ (acc[i] >> 47) ^ read64(s + 8 * i)) * P32_1;
 }
@@ -163,13 +157,12 @@ static uint64_t merge(const uint64_t *acc, const uint8_t *s, uint64_t start) {
 static sc_hash128 hash_long(const uint8_t *in, size_t len, const uint8_t *s) {
     uint64_t acc[8] = {P32_3, P64_1, P64_2, P64_3, P64_4, P32_2, P64_5, P32_1};
     size_t blocks = (len - 1) / BLOCK, at = 0;
-    for (size_t b = 0; b < blocks; b++) {
-        for (size_t i = 0; i < STRIPES_PER_BLOCK; i++, at += STRIPE) accumulate(acc, in + at, s + 8 * i);
+    for (size_t b = 0; b < blocks; b++, at += BLOCK) {
+        sc_k->stripes(acc, in + at, STRIPES_PER_BLOCK, s);
         scramble(acc, s + SC_SECRET - STRIPE);
     }
-    size_t stripes = (len - 1 - at) / STRIPE;
-    for (size_t i = 0; i < stripes; i++, at += STRIPE) accumulate(acc, in + at, s + 8 * i);
-    accumulate(acc, in + len - STRIPE, s + SC_SECRET - STRIPE - 7);
+    sc_k->stripes(acc, in + at, (len - 1 - at) / STRIPE, s);
+    sc_k->stripes(acc, in + len - STRIPE, 1, s + SC_SECRET - STRIPE - 7);
     return (sc_hash128){merge(acc, s + 11, (uint64_t)len * P64_1),
                         merge(acc, s + SC_SECRET - STRIPE - 11, ~((uint64_t)len * P64_2))};
 }

@@ -91,5 +91,20 @@ static void narrow_scalar(const float *from, uint16_t *to, size_t n) {
     for (size_t i = 0; i < n; i++) to[i] = sc_f16_from(from[i]);
 }
 
+static uint64_t read64(const uint8_t *p) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+void sc_stripes_scalar(uint64_t acc[8], const uint8_t *in, size_t n, const uint8_t *secret) {
+    for (; n > 0; n--, in += 64, secret += 8)
+        for (int i = 0; i < 8; i++) {
+            uint64_t word = read64(in + 8 * i), key = word ^ read64(secret + 8 * i);
+            acc[i ^ 1] += word;
+            acc[i] += (uint64_t)(uint32_t)key * (key >> 32);
+        }
+}
+
 const sc_kernels sc_kernels_scalar = {"scalar", dot_u4_scalar, sum_signs_scalar, match_scalar,
-                                      dot_f16_scalar, dot_f32_scalar, widen_scalar, narrow_scalar};
+                                      dot_f16_scalar, dot_f32_scalar, widen_scalar, narrow_scalar, sc_stripes_scalar};

@@ -223,10 +223,28 @@ AVX2_KERNEL void narrow_avx2(const float *from, uint16_t *to, size_t n) {
     for (; i < n; i++) to[i] = sc_f16_from(from[i]);
 }
 
+AVX2 __m256i stripe_half(__m256i acc, const uint8_t *in, const uint8_t *secret) {
+    __m256i word = _mm256_loadu_si256((const __m256i *)in);
+    __m256i key = _mm256_xor_si256(word, _mm256_loadu_si256((const __m256i *)secret));
+    __m256i product = _mm256_mul_epu32(key, _mm256_srli_epi64(key, 32));
+    __m256i swapped = _mm256_shuffle_epi32(word, _MM_SHUFFLE(1, 0, 3, 2)); /* goes to the neighbour */
+    return _mm256_add_epi64(acc, _mm256_add_epi64(product, swapped));
+}
+
+AVX2_KERNEL void stripes_avx2(uint64_t acc[8], const uint8_t *in, size_t n, const uint8_t *secret) {
+    __m256i a = _mm256_loadu_si256((const __m256i *)acc), b = _mm256_loadu_si256((const __m256i *)(acc + 4));
+    for (; n > 0; n--, in += 64, secret += 8) {
+        a = stripe_half(a, in, secret);
+        b = stripe_half(b, in + 32, secret + 32);
+    }
+    _mm256_storeu_si256((__m256i *)acc, a);
+    _mm256_storeu_si256((__m256i *)(acc + 4), b);
+}
+
 const sc_kernels sc_kernels_avx2 = {"avx2", dot_u4_avx2, sum_signs_avx2, match_avx2,
-                                    dot_f16_avx2, dot_f32_avx2, widen_avx2, narrow_avx2};
+                                    dot_f16_avx2, dot_f32_avx2, widen_avx2, narrow_avx2, stripes_avx2};
 const sc_kernels sc_kernels_avx512 = {"avx512", dot_u4_avx512, sum_signs_avx2, match_avx512,
-                                      dot_f16_avx512, dot_f32_avx512, widen_avx2, narrow_avx2};
+                                      dot_f16_avx512, dot_f32_avx512, widen_avx2, narrow_avx2, stripes_avx2};
 #else
 typedef int sc_no_x86; /* ISO C forbids an empty file */
 #endif
