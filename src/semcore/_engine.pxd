@@ -136,8 +136,6 @@ cdef extern from "core/semcore.h" nogil:
     int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
                   sc_ref *out, uint32_t *n) noexcept
     int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) noexcept
-    bint sc_trusted(const sc_cache *c, const sc_ref *ref) noexcept
-    void sc_trust(sc_cache *c, const sc_ref *ref) noexcept
     int sc_read_value(sc_cache *c, const sc_ref *ref, void *to) noexcept
     int sc_read_text(sc_cache *c, const sc_ref *ref, void *to) noexcept
     int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to) noexcept

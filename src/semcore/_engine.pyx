@@ -245,13 +245,6 @@ cdef class Engine:
 
     # The value, or MOVED when the entry changed meanwhile or was damaged: the caller looks again.
     cdef object read(self, sc_ref *ref):
-        cdef bint known = sc_trusted(self.c, ref)
-        value = self.read_checked(ref, known)
-        if not known and value is not MOVED:
-            sc_trust(self.c, ref)
-        return value
-
-    cdef object read_checked(self, sc_ref *ref, bint known):
         cdef char small[4096]
         cdef char *at = small
         if ref.value_kind == VALUE_BYTES:
@@ -261,7 +254,7 @@ cdef class Engine:
             raw = PyUnicode_New(ref.value_len, 127)
             if sc_read_value(self.c, ref, PyUnicode_DATA(raw)) != SC_OK:
                 return MOVED
-            return raw if known or sc_is_ascii(PyUnicode_DATA(raw), ref.value_len) else MOVED
+            return MOVED if self.file and not sc_is_ascii(PyUnicode_DATA(raw), ref.value_len) else raw
         if ref.value_len > sizeof(small):
             at = <char *>malloc(ref.value_len)
             if at == NULL:

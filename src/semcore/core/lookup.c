@@ -33,8 +33,8 @@ bool sc_vector_valid(const float *v, size_t n) {
 
 uint64_t sc_id(const sc_ref *ref) { return ((uint64_t)ref->seq << 32) | ref->slot; }
 
-static bool record_whole(const sc_region *r, uint32_t slot, const sc_entry *e) {
-    return sc_entry_trusted(r, slot, SC_LOAD(&e->seq)) || e->sum == sc_entry_sum(r, e);
+static bool record_whole(const sc_region *r, const sc_entry *e) {
+    return !r->file || e->sum == sc_entry_sum(r, e);
 }
 
 int sc_find(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kind, int64_t now, sc_ref *out) {
@@ -43,7 +43,7 @@ int sc_find(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kin
     sc_key(&c->r, part, text, len, kind, key);
     uint32_t slot = sc_engine_find(&c->r, key, &e);
     if (slot == SC_NIL) return SC_ENOTFOUND;
-    if (!record_whole(&c->r, slot, &e)) {
+    if (!record_whole(&c->r, &e)) {
         sc_engine_drop_damaged(c, slot);
         return SC_ENOTFOUND;
     }
@@ -76,7 +76,7 @@ int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) {
     sc_entry e;
     if (!sc_slot_ok(&c->r, slot) || !sc_entry_snapshot(&c->r, slot, &e)) return SC_ENOTFOUND;
     if (SC_LOAD(&e.seq) != (uint32_t)(id >> 32) || !sc_entry_alive(&e, now)) return SC_ENOTFOUND;
-    if (!record_whole(&c->r, slot, &e)) {
+    if (!record_whole(&c->r, &e)) {
         sc_engine_drop_damaged(c, slot);
         return SC_ENOTFOUND;
     }
@@ -87,7 +87,7 @@ int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) {
 uint32_t sc_next_live(sc_cache *c, uint32_t from, int64_t now, sc_ref *out) {
     sc_entry e;
     for (uint32_t slot = from; slot < sc_slot_high(&c->r); slot++) {
-        if (!sc_entry_snapshot(&c->r, slot, &e) || !sc_entry_alive(&e, now) || !record_whole(&c->r, slot, &e)) continue;
+        if (!sc_entry_snapshot(&c->r, slot, &e) || !sc_entry_alive(&e, now) || !record_whole(&c->r, &e)) continue;
         fill(out, &e, slot, 1.0f);
         return slot;
     }
@@ -107,15 +107,9 @@ static bool same(const sc_cache *c, const sc_ref *ref, sc_entry *e) {
     return sc_slot_ok(&c->r, ref->slot) && sc_entry_snapshot(&c->r, ref->slot, e) && SC_LOAD(&e->seq) == ref->seq;
 }
 
-bool sc_trusted(const sc_cache *c, const sc_ref *ref) { return sc_entry_trusted(&c->r, ref->slot, ref->seq); }
-
-void sc_trust(sc_cache *c, const sc_ref *ref) {
-    if (c->r.file) SC_STORE(&c->r.trusted[ref->slot], ref->seq);
-}
-
 int sc_read_value(sc_cache *c, const sc_ref *ref, void *to) {
     bool whole = sc_chain_read(&c->r, ref->block, 0, to, ref->value_len);
-    if (whole && !sc_trusted(c, ref)) whole = ref->value_sum == sc_checksum(&c->r, to, ref->value_len);
+    if (whole && c->r.file) whole = ref->value_sum == sc_checksum(&c->r, to, ref->value_len);
     return settle(c, ref, whole);
 }
 

@@ -127,9 +127,6 @@ int sc_find(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kin
 int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
               sc_ref *out, uint32_t *n);
 int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out);
-/* A file's record and value are verified until the caller, who may have checks of its own, trusts them. */
-bool sc_trusted(const sc_cache *c, const sc_ref *ref);
-void sc_trust(sc_cache *c, const sc_ref *ref);
 int sc_read_value(sc_cache *c, const sc_ref *ref, void *to);  /* value_len bytes */
 int sc_read_text(sc_cache *c, const sc_ref *ref, void *to);   /* text_len bytes */
 int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to); /* dim floats */

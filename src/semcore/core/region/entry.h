@@ -18,12 +18,6 @@ static inline bool sc_entry_unmoved(const sc_region *r, uint32_t slot, uint32_t 
     return SC_LOAD(&r->entries[slot].seq) == seq;
 }
 
-/* Has this process verified what the slot held at that sequence word? What has not been written since is
- * still whole; in private memory everything is. */
-static inline bool sc_entry_trusted(const sc_region *r, uint32_t slot, uint32_t seq) {
-    return !r->file || SC_LOAD(&r->trusted[slot]) == seq;
-}
-
 /* A live entry's record as it was at one moment; its seq is in out->seq. */
 bool sc_entry_snapshot(const sc_region *r, uint32_t slot, sc_entry *out);
 

@@ -173,8 +173,7 @@ static int map_file(const char *path, sc_region *r, bool read_only, char *why, s
         return SC_EIO;
     }
     sc_layout_bind(r, sc_os_mapped(r->mapping));
-    r->trusted = sc_os_map_private(4 * (size_t)r->max_entries);
-    return r->trusted ? SC_OK : SC_ENOMEM;
+    return SC_OK;
 }
 
 static int create_file(const sc_options *wish, sc_region *r, char *why, size_t n) {
@@ -255,9 +254,7 @@ void sc_region_close(sc_region *r) {
     int error = errno;
     if (r->mapping) sc_os_unmap_file(r->mapping);
     else if (r->base) sc_os_unmap(r->base, r->total);
-    if (r->trusted) sc_os_unmap(r->trusted, 4 * (size_t)r->max_entries);
     if (r->fd >= 0) sc_os_close(r->fd);
-    r->trusted = NULL;
     r->mapping = NULL;
     r->base = NULL;
     r->fd = -1;

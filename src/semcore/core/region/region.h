@@ -125,7 +125,6 @@ typedef struct sc_region {
     bool suspect;              /* an index was found to disagree with an entry: recover before unlocking */
     uint32_t step;             /* accesses a tick: 1 while the cache is small */
     struct sc_mapping *mapping; /* of a file: platform.h */
-    sc_a32 *trusted;           /* of a file: each slot's sequence word when this process verified it */
 } sc_region;
 
 int sc_region_open(const sc_options *o, sc_region *r, char *why, size_t why_len);
