@@ -132,12 +132,24 @@ static const char *check_stripes(const sc_kernels *k) {
     return NULL;
 }
 
+static const char *check_ascii(const sc_kernels *k) {
+    static uint8_t text[300];
+    for (size_t n = 0; n <= sizeof text; n++)
+        for (size_t at = 0; at <= n; at++) { /* at n: none */
+            memset(text, 0x7F, sizeof text);
+            if (at < n) text[at] = 0x80;
+            if (sc_kernels_scalar.ascii(text, n) != (at == n) || k->ascii(text, n) != (at == n)) return "ascii";
+        }
+    return NULL;
+}
+
 static const char *check(const sc_kernels *k) {
     const char *why = check_dot_u4(k);
     if (!why) why = check_sum_signs(k);
     if (!why) why = check_match(k);
     if (!why) why = check_conversions(k);
     if (!why) why = check_stripes(k);
+    if (!why) why = check_ascii(k);
     return why ? why : check_dots(k);
 }
 

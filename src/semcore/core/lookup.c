@@ -4,6 +4,7 @@
 #include "engine.h"
 #include "eviction/policy.h"
 #include "semantic/scan.h"
+#include "simd/kernels.h"
 
 #define RETRIES 16
 
@@ -14,16 +15,7 @@ static void fill(sc_ref *out, const sc_entry *e, uint32_t slot, float similarity
                     .value_sum = e->value_sum};
 }
 
-bool sc_is_ascii(const void *p, size_t n) {
-    const uint8_t *b = p;
-    uint64_t any = 0, word;
-    for (; n >= 8; n -= 8, b += 8) {
-        memcpy(&word, b, 8);
-        any |= word;
-    }
-    for (; n > 0; n--) any |= *b++;
-    return (any & 0x8080808080808080ull) == 0;
-}
+bool sc_is_ascii(const void *p, size_t n) { return sc_k->ascii(p, n); }
 
 bool sc_vector_valid(const float *v, size_t n) {
     double s = 0; /* squares of floats cannot overflow a double */

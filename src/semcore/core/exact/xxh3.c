@@ -154,8 +154,9 @@ static uint64_t merge(const uint64_t *acc, const uint8_t *s, uint64_t start) {
     return avalanche(start);
 }
 
-static sc_hash128 hash_long(const uint8_t *in, size_t len, const uint8_t *s) {
-    uint64_t acc[8] = {P32_3, P64_1, P64_2, P64_3, P64_4, P32_2, P64_5, P32_1};
+#define START {P32_3, P64_1, P64_2, P64_3, P64_4, P32_2, P64_5, P32_1}
+
+static void consume(uint64_t acc[8], const uint8_t *in, size_t len, const uint8_t *s) {
     size_t blocks = (len - 1) / BLOCK, at = 0;
     for (size_t b = 0; b < blocks; b++, at += BLOCK) {
         sc_k->stripes(acc, in + at, STRIPES_PER_BLOCK, s);
@@ -163,6 +164,11 @@ static sc_hash128 hash_long(const uint8_t *in, size_t len, const uint8_t *s) {
     }
     sc_k->stripes(acc, in + at, (len - 1 - at) / STRIPE, s);
     sc_k->stripes(acc, in + len - STRIPE, 1, s + SC_SECRET - STRIPE - 7);
+}
+
+static sc_hash128 hash_long(const uint8_t *in, size_t len, const uint8_t *s) {
+    uint64_t acc[8] = START;
+    consume(acc, in, len, s);
     return (sc_hash128){merge(acc, s + 11, (uint64_t)len * P64_1),
                         merge(acc, s + SC_SECRET - STRIPE - 11, ~((uint64_t)len * P64_2))};
 }
@@ -184,6 +190,13 @@ sc_hash128 sc_xxh3(const void *input, size_t len, const uint8_t *secret, uint64_
     if (seed == 0) return hash_long(in, len, secret);
     seed_secret(seeded, secret, seed);
     return hash_long(in, len, seeded);
+}
+
+uint64_t sc_xxh3_low(const void *input, size_t len, const uint8_t *secret) {
+    uint64_t acc[8] = START;
+    if (len <= 240) return sc_xxh3(input, len, secret, 0).low;
+    consume(acc, input, len, secret);
+    return merge(acc, secret + 11, (uint64_t)len * P64_1);
 }
 
 void sc_xxh3_128(const void *p, size_t n, const uint8_t *secret, uint64_t seed, uint64_t out[2]) {

@@ -34,7 +34,7 @@ void sc_entry_free(sc_region *r, uint32_t slot) {
 }
 
 uint32_t sc_checksum(const sc_region *r, const void *p, size_t n) {
-    return (uint32_t)sc_xxh3(p, n, r->h->secret, 0).low;
+    return (uint32_t)sc_xxh3_low(p, n, r->h->secret);
 }
 
 uint32_t sc_text_sum(const sc_region *r, const void *text, size_t n, const uint64_t *tags, uint32_t ntags) {

@@ -11,7 +11,7 @@
 #define DEFAULT_BYTES (1ull << 30)
 
 static uint64_t sum64(const sc_header *h, const void *p, size_t n) {
-    return sc_xxh3(p, n, h->secret, 0).low;
+    return sc_xxh3_low(p, n, h->secret);
 }
 
 static uint64_t header_sum(const sc_header *h, uint64_t magic) {

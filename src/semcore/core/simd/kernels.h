@@ -27,6 +27,7 @@ typedef struct sc_kernels {
     void (*narrow)(const float *from, uint16_t *to, size_t n);
     /* XXH3's inner loop: acc takes in n stripes of 64 bytes, the secret moving on by 8 a stripe. */
     void (*stripes)(uint64_t acc[8], const uint8_t *in, size_t n, const uint8_t *secret);
+    bool (*ascii)(const uint8_t *p, size_t n);
 } sc_kernels;
 
 extern const sc_kernels *sc_k; /* the chosen table */
@@ -38,6 +39,7 @@ extern const sc_kernels sc_kernels_avx2, sc_kernels_avx512;
 extern const sc_kernels sc_kernels_neon;
 #endif
 
+bool sc_ascii_scalar(const uint8_t *p, size_t n);
 void sc_stripes_scalar(uint64_t acc[8], const uint8_t *in, size_t n, const uint8_t *secret);
 uint16_t sc_f16_from(float x); /* round to nearest even */
 float sc_f16_to(uint16_t h);

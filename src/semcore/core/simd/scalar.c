@@ -106,5 +106,13 @@ void sc_stripes_scalar(uint64_t acc[8], const uint8_t *in, size_t n, const uint8
         }
 }
 
+bool sc_ascii_scalar(const uint8_t *p, size_t n) {
+    uint64_t any = 0;
+    for (; n >= 8; n -= 8, p += 8) any |= read64(p);
+    for (; n > 0; n--) any |= *p++;
+    return (any & 0x8080808080808080ull) == 0;
+}
+
 const sc_kernels sc_kernels_scalar = {"scalar", dot_u4_scalar, sum_signs_scalar, match_scalar,
-                                      dot_f16_scalar, dot_f32_scalar, widen_scalar, narrow_scalar, sc_stripes_scalar};
+                                      dot_f16_scalar, dot_f32_scalar, widen_scalar, narrow_scalar, sc_stripes_scalar,
+                                      sc_ascii_scalar};

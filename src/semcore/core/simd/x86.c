@@ -241,10 +241,21 @@ AVX2_KERNEL void stripes_avx2(uint64_t acc[8], const uint8_t *in, size_t n, cons
     _mm256_storeu_si256((__m256i *)(acc + 4), b);
 }
 
+AVX2_KERNEL bool ascii_avx2(const uint8_t *p, size_t n) {
+    __m256i any = _mm256_setzero_si256();
+    for (; n >= 64; n -= 64, p += 64) {
+        __m256i a = _mm256_loadu_si256((const __m256i *)p), b = _mm256_loadu_si256((const __m256i *)(p + 32));
+        any = _mm256_or_si256(any, _mm256_or_si256(a, b));
+    }
+    return _mm256_movemask_epi8(any) == 0 && sc_ascii_scalar(p, n);
+}
+
 const sc_kernels sc_kernels_avx2 = {"avx2", dot_u4_avx2, sum_signs_avx2, match_avx2,
-                                    dot_f16_avx2, dot_f32_avx2, widen_avx2, narrow_avx2, stripes_avx2};
+                                    dot_f16_avx2, dot_f32_avx2, widen_avx2, narrow_avx2, stripes_avx2,
+                                    ascii_avx2};
 const sc_kernels sc_kernels_avx512 = {"avx512", dot_u4_avx512, sum_signs_avx2, match_avx512,
-                                      dot_f16_avx512, dot_f32_avx512, widen_avx2, narrow_avx2, stripes_avx2};
+                                      dot_f16_avx512, dot_f32_avx512, widen_avx2, narrow_avx2, stripes_avx2,
+                                    ascii_avx2};
 #else
 typedef int sc_no_x86; /* ISO C forbids an empty file */
 #endif
