@@ -22,10 +22,12 @@ cdef extern from "core/semcore.h" nogil:
         SC_EUNSUPPORTED
         SC_EREADONLY
         SC_ELOST
+        SC_EINTR
         SC_TEXT_STR
         SC_TEXT_BYTES
         SC_LAYER_EXACT
         SC_LAYER_SEMANTIC
+        SC_COUNTERS
     const int64_t SC_FOREVER
 
     ctypedef struct sc_cache:
@@ -102,18 +104,7 @@ cdef extern from "core/semcore.h" nogil:
         uint64_t free_blocks
         uint64_t block_bytes
         uint64_t bytes_per_entry
-        uint64_t hits_exact
-        uint64_t hits_semantic
-        uint64_t misses
-        uint64_t puts
-        uint64_t evictions
-        uint64_t expirations
-        uint64_t deletions
-        uint64_t damaged
-        uint64_t recoveries
-        uint64_t tokens
-        uint64_t cost_nano
-        uint64_t latency_us
+        uint64_t counts[12]
         uint32_t dim
         uint32_t storage
         uint32_t tick
@@ -124,8 +115,9 @@ cdef extern from "core/semcore.h" nogil:
     int sc_peek(const char *path, sc_options *o, char *fingerprint, int *recovering, char *why,
                 size_t why_len) noexcept
     void sc_forked(sc_cache *c) noexcept
+    void sc_describe(const sc_cache *c, sc_options *o, char *fingerprint) noexcept
     bint sc_lost(const sc_cache *c) noexcept
-    bint sc_exclusive(sc_cache *c) noexcept
+    bint sc_exclusive(sc_cache *c, const char *path) noexcept
     void sc_secret(const sc_cache *c, uint8_t *out) noexcept
     int64_t sc_now() noexcept
     uint64_t sc_bytes_for(const sc_options *o, uint64_t blocks) noexcept
@@ -135,6 +127,7 @@ cdef extern from "core/semcore.h" nogil:
                 sc_ref *out) noexcept
     int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
                   sc_ref *out, uint32_t *n) noexcept
+    int sc_with_key(sc_cache *c, const uint64_t *key, int64_t now, sc_ref *out) noexcept
     int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) noexcept
     int sc_read_value(sc_cache *c, const sc_ref *ref, void *to) noexcept
     int sc_read_text(sc_cache *c, const sc_ref *ref, void *to) noexcept
@@ -155,7 +148,8 @@ cdef extern from "core/semcore.h" nogil:
     uint64_t sc_clear(sc_cache *c, const sc_part *ns) noexcept
     uint64_t sc_expire(sc_cache *c, int64_t now) noexcept
     void sc_stats_get(sc_cache *c, sc_stats *out) noexcept
-    void sc_stats_add(sc_cache *c, const sc_stats *s) noexcept
+    void sc_counts_add(sc_cache *c, const uint64_t *counts) noexcept
+    int sc_repair(sc_cache *c) noexcept
     const char *sc_validate(sc_cache *c) noexcept
     void sc_xxh3_128(const void *p, size_t n, const uint8_t *secret, uint64_t seed, uint64_t *out) noexcept
     const char *sc_isa_name() noexcept

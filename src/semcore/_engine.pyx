@@ -9,6 +9,7 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.errno cimport errno
@@ -40,6 +41,8 @@ cdef int RETRIES = 64
 cdef object MOVED = object()
 cdef tuple STORAGES = ("f16", "f32", "i8")
 cdef tuple POLICIES = ("value", "lru", "lfu")
+COUNTERS = ("hits_exact", "hits_semantic", "misses", "puts", "evictions", "expirations", "deletions", "damaged",
+            "recoveries", "tokens", "cost_nano", "latency_us")  # as enum sc_counter
 
 
 class Saving(NamedTuple):
@@ -152,10 +155,12 @@ cdef class Engine:
                 raise ValueError(f"secret: expected {SC_SECRET} bytes, got {len(secret)}")
             o.secret = <const uint8_t *>PyBytes_AS_STRING(secret)
         memset(why, 0, sizeof(why))
-        cdef int rc
-        with nogil:
-            rc = sc_open(&o, &self.c, why, sizeof(why))
-            error = errno
+        cdef int rc = SC_EINTR
+        while rc == SC_EINTR:
+            with nogil:
+                rc = sc_open(&o, &self.c, why, sizeof(why))
+                error = errno
+            PyErr_CheckSignals()  # Ctrl-C ends the wait for others
         if rc != SC_OK:
             raise_for(rc, (<bytes>why).decode("utf-8", "replace"), error)
         self.path = path
@@ -197,11 +202,15 @@ cdef class Engine:
             raise SemcoreError("the cache is open read-only")
         self.enter()
 
-    cdef void leave(self, int calls) noexcept:
+    cdef int leave(self, int calls) except -1:
+        cdef bint lost = calls and self.file and sc_lost(self.c)
         self.busy -= calls
         if self.closed and self.busy == 0 and self.c != NULL:
             sc_close(self.c)
             self.c = NULL
+        if lost:
+            raise_lost(self.path)
+        return 0
 
     cdef int64_t now(self) except? -1:
         if self.clock is None:
@@ -265,6 +274,13 @@ cdef class Engine:
             if at != small:
                 free(at)
 
+    cdef void record(self, sc_ref *ref, int layer, int64_t now) noexcept:
+        if ref.expires == SC_FOREVER:
+            sc_hit(self.c, ref, layer, now)
+            return
+        with nogil:  # a sliding expiry takes the lock
+            sc_hit(self.c, ref, layer, now)
+
     cdef object text_of(self, sc_ref *ref):
         cdef bytes raw
         if ref.text_len == 0:
@@ -325,7 +341,7 @@ cdef class Engine:
                 value = self.read(&ref)
                 if value is not MOVED:
                     if record:
-                        sc_hit(self.c, &ref, SC_LAYER_EXACT, now)
+                        self.record(&ref, SC_LAYER_EXACT, now)
                     return self.hit(&ref, value, SC_LAYER_EXACT, threshold, now, text)
             return None
         finally:
@@ -356,7 +372,7 @@ cdef class Engine:
                     break
                 value = self.read(&ref)
                 if value is not MOVED:
-                    sc_hit(self.c, &ref, SC_LAYER_SEMANTIC, now)
+                    self.record(&ref, SC_LAYER_SEMANTIC, now)
                     return self.hit(&ref, value, SC_LAYER_SEMANTIC, threshold, now, self.text_of(&ref))
             if count_miss:
                 sc_miss(self.c)
@@ -439,6 +455,7 @@ cdef class Engine:
         cdef Bytes t
         cdef uint64_t hashes[SC_MAX_TAGS]
         cdef uint64_t id = 0
+        cdef int64_t now
         cdef uint8_t kind
         cdef bytes packed
         cdef int rc
@@ -460,11 +477,10 @@ cdef class Engine:
             p.expires = SC_FOREVER if ttl == 0 else now + (<int64_t>p.sliding_ms * 1000 if sliding else <int64_t>(ttl * 1e6))
             p.keep_text, p.as_ = keep_text, NULL
             p.saving.tokens, p.saving.cost, p.saving.latency_ms = tokens, cost, latency_ms
-            rc = sc_put_entry(self.c, &p, now, &id)
+            with nogil:  # other processes may hold the lock for long
+                rc = sc_put_entry(self.c, &p, now, &id)
             if rc == SC_ETOOBIG:
                 raise_for(rc, f"value: {p.value_len} bytes (text {p.text_len}) can never fit into this cache")
-            if rc == SC_ELOST:
-                raise_lost(self.path)
             if rc != SC_OK:
                 raise_for(rc, "")
             return id
@@ -484,20 +500,31 @@ cdef class Engine:
 
     def _delete(self, uint64_t id):
         """Removes an entry by id; False when it is not there."""
+        cdef int rc
+        cdef int64_t now
         self.enter_writer()
         try:
-            return sc_delete(self.c, id, self.now()) == SC_OK
+            now = self.now()
+            with nogil:
+                rc = sc_delete(self.c, id, now)
+            return rc == SC_OK
         finally:
             self.leave(1)
 
     def _delete_text(self, text, namespace, context):
         """Removes the entry of exactly this text; False when it is not there."""
         cdef Bytes t
+        cdef sc_part part
+        cdef int64_t now
+        cdef int rc
         self.enter_writer()
         try:
             keep = view_text(text, &t, "text")
             part = self.part(namespace, context)
-            return sc_delete_text(self.c, part, t.at, t.size, t.kind, self.now()) == SC_OK
+            now = self.now()
+            with nogil:
+                rc = sc_delete_text(self.c, part, t.at, t.size, t.kind, now)
+            return rc == SC_OK
         finally:
             self.leave(1)
 
@@ -534,9 +561,14 @@ cdef class Engine:
 
     def expire(self):
         """Removes what is past its time; returns how many entries."""
+        cdef int64_t now
+        cdef uint64_t n
         self.enter_writer()
         try:
-            return sc_expire(self.c, self.now())
+            now = self.now()
+            with nogil:
+                n = sc_expire(self.c, now)
+            return n
         finally:
             self.leave(1)
 
@@ -568,23 +600,45 @@ cdef class Engine:
                 rc = sc_flush(self.c)
                 error = errno
             if rc != SC_OK:
-                raise_for(rc, f"{self.path}: cannot flush: {os.strerror(error)}", error)
+                raise_lost(self.path) if rc == SC_ELOST else raise_for(
+                    rc, f"{self.path}: cannot flush: {os.strerror(error)}", error)
         finally:
             self.leave(1)
 
     def _stats(self):
         """The engine's counters and sizes as a dict."""
         cdef sc_stats s
+        cdef int i
         self.enter()
-        sc_stats_get(self.c, &s)
-        self.leave(1)
-        return s
+        try:
+            sc_stats_get(self.c, &s)
+        finally:
+            self.leave(1)
+        out = {"entries": s.entries, "max_entries": s.max_entries, "bytes": s.bytes, "blocks": s.blocks,
+               "free_blocks": s.free_blocks, "block_bytes": s.block_bytes, "bytes_per_entry": s.bytes_per_entry,
+               "dim": s.dim, "storage": s.storage, "tick": s.tick}
+        out.update((name, s.counts[i]) for i, name in enumerate(COUNTERS))
+        return out
+
+    def repair(self):
+        """Recovers, needed or not: drops what is damaged and makes all indexes anew. Writers wait meanwhile."""
+        cdef int rc
+        self.enter_writer()
+        try:
+            with nogil:
+                rc = sc_repair(self.c)
+            if rc != SC_OK:
+                raise_for(rc, "")
+        finally:
+            self.leave(1)
 
     def validate(self):
         """None, or the first invariant that does not hold. Slow: for tests and after a suspicion."""
+        cdef const char *why
         self.enter()
         try:
-            why = sc_validate(self.c)
+            with nogil:
+                why = sc_validate(self.c)
             return None if why == NULL else (<bytes>why).decode()
         finally:
             self.leave(1)

@@ -13,6 +13,9 @@ def peek(path):
     cdef int error = errno
     if rc != SC_OK:
         raise_for(rc, (<bytes>why).decode("utf-8", "replace"), error)
-    return {"dim": o.dim, "max_entries": o.max_entries, "max_bytes": o.max_bytes,
-            "storage": STORAGES[o.storage], "fingerprint": (<bytes>fingerprint).decode("utf-8", "replace"),
-            "recovering": None if recovering < 0 else recovering / 1000}
+    return described(&o, fingerprint) | {"recovering": None if recovering < 0 else recovering / 1000}
+
+
+cdef dict described(const sc_options *o, const char *fingerprint):
+    return {"dim": o.dim, "max_entries": o.max_entries, "max_bytes": o.max_bytes, "storage": STORAGES[o.storage],
+            "fingerprint": (<bytes>fingerprint).decode("utf-8", "replace")}

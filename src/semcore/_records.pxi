@@ -1,8 +1,8 @@
 # Entries as records, for moving them to another region.
 
 
-def ids_by_recency(Engine engine):
-    """The ids of the live entries, the least recently hit first, as a uint64 array."""
+def by_recency(Engine engine):
+    """The live entries, the least recently hit first: ids of shape (n,) and keys of shape (n, 2), uint64."""
     cdef sc_ref ref
     cdef sc_record r
     cdef uint32_t slot = 0
@@ -10,46 +10,67 @@ def ids_by_recency(Engine engine):
     engine.enter()
     try:
         now = engine.now()
-        most = engine._stats()["max_entries"]
-        ids, ticks = np.empty(most, dtype=np.uint64), np.empty(most, dtype=np.uint32)
+        s = engine._stats()
+        most = s["max_entries"]
+        ids, keys = np.empty(most, dtype=np.uint64), np.empty((most, 2), dtype=np.uint64)
+        ticks = np.empty(most, dtype=np.uint32)
         slot = sc_next_live(engine.c, 0, now, &ref)
         while slot != SC_NIL:
             if sc_read_record(engine.c, &ref, &r) == SC_OK:
                 (<uint64_t *>cnp.PyArray_DATA(ids))[n] = sc_id(&ref)
+                (<uint64_t *>cnp.PyArray_DATA(keys))[2 * n] = r.key[0]
+                (<uint64_t *>cnp.PyArray_DATA(keys))[2 * n + 1] = r.key[1]
                 (<uint32_t *>cnp.PyArray_DATA(ticks))[n] = r.tick
                 n += 1
             slot = sc_next_live(engine.c, slot + 1, now, &ref)
-        ticks -= engine._stats()["tick"] + 1  # the clock of accesses turns over at 2^32
-        return ids[:n][np.argsort(ticks[:n], kind="stable")]
+        ticks -= np.uint32((s["tick"] + 1) % (1 << 32))  # the clock of accesses turns over
+        order = np.argsort(ticks[:n], kind="stable")
+        return ids[:n][order], keys[:n][order]
     finally:
         engine.leave(1)
 
 
-def record(Engine engine, uint64_t id):
-    """An entry with all that is stored of it, as a tuple of bytes and numbers; None if it is gone or damaged."""
+def record(Engine engine, uint64_t id, uint64_t key_low, uint64_t key_high):
+    """An entry with all that is stored of it, as a tuple of bytes and numbers; None if it is gone or damaged.
+
+    If it is gone, the one that took its key's place.
+    """
+    cdef uint64_t[2] key = [key_low, key_high]
+    cdef int tries
     cdef sc_ref ref
+    engine.enter()
+    try:
+        for tries in range(RETRIES):
+            now = engine.now()
+            if sc_at(engine.c, id, now, &ref) != SC_OK and sc_with_key(engine.c, key, now, &ref) != SC_OK:
+                return None
+            found = read_record(engine, &ref)
+            if found is not None:
+                return found
+        return None
+    finally:
+        engine.leave(1)
+
+
+cdef object read_record(Engine engine, sc_ref *ref):
     cdef sc_record r
     cdef bytes value, text
     cdef object vector = None
-    engine.enter()
-    try:
-        if sc_at(engine.c, id, engine.now(), &ref) != SC_OK or sc_read_record(engine.c, &ref, &r) != SC_OK:
+    if sc_read_record(engine.c, ref, &r) != SC_OK:
+        return None
+    value = PyBytes_FromStringAndSize(NULL, ref.value_len)
+    text = PyBytes_FromStringAndSize(NULL, ref.text_len)
+    if sc_read_value(engine.c, ref, PyBytes_AS_STRING(value)) != SC_OK:
+        return None
+    if sc_read_text(engine.c, ref, PyBytes_AS_STRING(text)) != SC_OK:
+        return None
+    if r.has_vector:
+        vector = np.empty(engine.dim, dtype=np.float32)
+        if sc_read_vector(engine.c, ref, <float *>cnp.PyArray_DATA(vector)) != SC_OK:
             return None
-        value = PyBytes_FromStringAndSize(NULL, ref.value_len)
-        text = PyBytes_FromStringAndSize(NULL, ref.text_len)
-        if sc_read_value(engine.c, &ref, PyBytes_AS_STRING(value)) != SC_OK:
-            return None
-        if sc_read_text(engine.c, &ref, PyBytes_AS_STRING(text)) != SC_OK:
-            return None
-        if r.has_vector:
-            vector = np.empty(engine.dim, dtype=np.float32)
-            if sc_read_vector(engine.c, &ref, <float *>cnp.PyArray_DATA(vector)) != SC_OK:
-                return None
-        return (r.key[0], r.key[1], r.part.ns, r.part.all, ref.text_kind, text, ref.value_kind, value, vector,
-                [r.tags[i] for i in range(r.ntags)], r.created, r.expires, r.sliding_ms, r.count,
-                ref.saving.tokens, ref.saving.cost, ref.saving.latency_ms)
-    finally:
-        engine.leave(1)
+    return (r.key[0], r.key[1], r.part.ns, r.part.all, ref.text_kind, text, ref.value_kind, value, vector,
+            [r.tags[i] for i in range(r.ntags)], r.created, r.expires, r.sliding_ms, r.count,
+            ref.saving.tokens, ref.saving.cost, ref.saving.latency_ms)
 
 
 def put_record(Engine engine, tuple record):
@@ -65,6 +86,8 @@ def put_record(Engine engine, tuple record):
     cdef int rc
     (r.key[0], r.key[1], r.part.ns, r.part.all, p.text_kind, text, p.value_kind, value, vector, tags, r.created,
      r.expires, r.sliding_ms, r.count, p.saving.tokens, p.saving.cost, p.saving.latency_ms) = record
+    if text is None or value is None or tags is None:
+        raise ValueError("record: expected a text, a value and tags")
     if p.text_kind > SC_TEXT_BYTES or p.value_kind > VALUE_ASCII or len(tags) > SC_MAX_TAGS:
         raise ValueError("record: expected kinds and tags as they were exported")
     if not (0 <= p.saving.cost < 1e9 and 0 <= p.saving.latency_ms < 1e12):  # NaN fails too
@@ -88,8 +111,6 @@ def put_record(Engine engine, tuple record):
         p.value, p.value_len = PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)
         p.as_ = &r
         rc = sc_put_entry(engine.c, &p, engine.now(), &id)
-        if rc == SC_ELOST:
-            raise_lost(engine.path)
         if rc != SC_OK and rc != SC_ETOOBIG:
             raise_for(rc, "")
         return rc == SC_OK
@@ -116,21 +137,30 @@ def secret(Engine engine):
 
 def exclusive(Engine engine):
     """True when nobody else has the file open; others then wait until this cache is closed."""
+    cdef bytes raw = os.fsencode(engine.path)
     engine.enter()
     try:
-        return sc_exclusive(engine.c)
+        return sc_exclusive(engine.c, raw)
     finally:
         engine.leave(1)
 
 
 def add_counters(Engine engine, counters):
-    """Adds the counters of another region's `_stats` to this one's."""
-    cdef sc_stats s
-    memset(&s, 0, sizeof(s))
-    s.hits_exact, s.hits_semantic, s.misses = counters["hits_exact"], counters["hits_semantic"], counters["misses"]
-    s.puts, s.evictions, s.expirations = counters["puts"], counters["evictions"], counters["expirations"]
-    s.deletions, s.damaged, s.recoveries = counters["deletions"], counters["damaged"], counters["recoveries"]
-    s.tokens, s.cost_nano, s.latency_us = counters["tokens"], counters["cost_nano"], counters["latency_us"]
+    """Adds the counters of another region's `_stats` to this one's, modulo 2^64."""
+    cdef uint64_t counts[SC_COUNTERS]
+    cdef int i
+    for i, name in enumerate(COUNTERS):
+        counts[i] = counters[name] % (1 << 64)
     engine.enter_writer()
-    sc_stats_add(engine.c, &s)
+    sc_counts_add(engine.c, counts)
     engine.leave(1)
+
+
+def describe(Engine engine):
+    """What `peek` says of a file, of the cache that is open."""
+    cdef sc_options o
+    cdef char fingerprint[SC_FINGERPRINT]
+    engine.enter()
+    sc_describe(engine.c, &o, fingerprint)
+    engine.leave(1)
+    return described(&o, fingerprint)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -37,10 +38,6 @@ HEADER = {
     "entries": int,
     "counters": dict,
 }
-COUNTERS = (
-    *("hits_exact", "hits_semantic", "misses", "puts", "evictions", "expirations", "deletions"),
-    *("damaged", "recoveries", "tokens", "cost_nano", "latency_us"),
-)
 Progress = Callable[[int, int], None]
 
 
@@ -80,23 +77,17 @@ def open_any(path: Path, read_only: bool = False) -> _engine.Engine:
 # ---- out ----
 
 
-def frames(engine: _engine.Engine, made: dict[str, Any], progress: Progress = silent) -> Iterator[bytes]:
-    """The frames of a cache without the last. made: what `peek` says of it.
-
-    Entries that go meanwhile are left out.
-    """
-    ids = _engine.ids_by_recency(engine)
-    head = {name: made[name] for name in ("dim", "storage", "fingerprint", "max_entries", "max_bytes")}
-    head |= {
-        "format": FORMAT,
-        "version": VERSION,
-        "secret": _engine.secret(engine),
-        "counters": engine._stats(),
-    }
-    yield msgpack.packb(head | {"entries": len(ids)})
+def frames(engine: _engine.Engine, progress: Progress = silent) -> Iterator[bytes]:
+    """The frames of a cache without the last. Entries that are removed meanwhile are left out."""
+    ids, keys = _engine.by_recency(engine)
+    made = _engine.describe(engine)
+    head = {"format": FORMAT, "version": VERSION, "secret": _engine.secret(engine), "entries": len(ids)}
+    yield msgpack.packb(
+        made | head | {"counters": {name: engine._stats()[name] for name in _engine.COUNTERS}}
+    )
     dtype = DTYPES[made["storage"]]
-    for done, id in enumerate(ids, 1):
-        record = _engine.record(engine, int(id))
+    for done, (id, key) in enumerate(zip(ids, keys, strict=True), 1):
+        record = _engine.record(engine, int(id), int(key[0]), int(key[1]))
         if record is not None:
             yield msgpack.packb(
                 [x.astype(dtype).tobytes() if isinstance(x, np.ndarray) else x for x in record]
@@ -120,7 +111,7 @@ def export(path: Path, to: BinaryIO, progress: Progress = silent) -> int:
     """Writes the live entries of a cache file to a stream; others may go on using it. Returns how many."""
     engine = open_any(path, read_only=True)
     try:
-        return write(frames(engine, _engine.peek(path), progress), to)
+        return write(frames(engine, progress), to)
     finally:
         engine.close()
 
@@ -187,12 +178,14 @@ def fill(path: Path, stream: Iterator[bytes], shape: Shape, progress: Progress =
             expired += not put(engine, frame, dtype, now_us)
             if done % 1024 == 0 or done == head["entries"]:
                 progress(done, head["entries"])
-        kept = engine._stats()["entries"]
-        # what did not fit was evicted on the way, which is no history of either cache's
         own = engine._stats()
-        _engine.add_counters(engine, {k: (v - own[k]) % (1 << 64) for k, v in counters(head).items()})
+        expired += own["expirations"]  # while it was filled
+        # what did not fit was evicted on the way, which is no history of either cache's
+        _engine.add_counters(
+            engine, {name: head["counters"].get(name, 0) - own[name] for name in _engine.COUNTERS}
+        )
         engine.flush()
-        return Moved(kept, expired, done - expired - kept)
+        return Moved(own["entries"], expired, done - expired - own["entries"])
     finally:
         engine.close()
 
@@ -206,10 +199,6 @@ def make(path: Path, head: dict[str, Any], shape: Shape) -> _engine.Engine:
         )  # fmt: skip
     except OverflowError as error:
         raise RegionError(f"the export states an impossible geometry: {error}") from error
-
-
-def counters(head: dict[str, Any]) -> dict[str, int]:
-    return {name: head["counters"].get(name, 0) for name in COUNTERS}
 
 
 def put(engine: _engine.Engine, frame: bytes, dtype: Any, now_us: float) -> bool:
@@ -233,53 +222,82 @@ def fresh_beside(path: Path) -> Path:
     return Path(name)
 
 
+def appear(temporary: Path, path: Path) -> None:
+    """Gives a file its name, if nothing has it by now."""
+    try:
+        os.link(temporary, path)  # unlike a rename, replaces nothing
+    except FileExistsError:
+        raise ConfigError(f"path: {path} exists by now; an import makes a new file") from None
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise ConfigError(f"path: {path} exists by now; an import makes a new file") from None
+        temporary.rename(path)
+    else:
+        temporary.unlink()
+
+
 def import_new(path: Path, source: BinaryIO, shape: Shape, progress: Progress = silent) -> Moved:
     """Makes a cache file of an export. It appears at `path` whole or not at all.
 
     Raises:
         ConfigError: `path` exists. RegionError: not an export, or damaged.
     """
-    if path.exists():
+    if os.path.lexists(path):
         raise ConfigError(f"path: {path} exists; an import makes a new file")
     temporary = fresh_beside(path)
     try:
         moved = fill(temporary, read(source), shape, progress)
-        os.link(temporary, path)  # unlike a rename, refuses to replace what has come meanwhile
+        appear(temporary, path)
         return moved
-    finally:
-        temporary.unlink()
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def compact(path: Path, shape: Shape, progress: Progress = silent) -> Moved:
     """Makes a cache file anew: with another geometry, or, when none is given, as small as its entries allow.
 
-    Nobody else may have it open; who opens it meanwhile waits, and gets the new one.
+    Nobody else may have it open; who opens it meanwhile waits, and gets the new one. Owner and mode stay.
 
     Raises:
-        SemcoreError: other processes have it open.
+        SemcoreError: other processes have it open. OSError: its owner cannot be kept.
     """
+    path = path.resolve(strict=True)
     engine = open_any(path)
     try:
         if not _engine.exclusive(engine):
             raise SemcoreError(f"{path} is open elsewhere: close it there first")
         engine.expire()
-        made, temporary = _engine.peek(path), fresh_beside(path)
+        temporary = fresh_beside(path)
         try:
-            moved = fill(temporary, frames(engine, made), smallest(engine, made, shape), progress)
-            os.replace(temporary, path)
+            same_owner(path, temporary)
+            moved = fill(temporary, frames(engine, progress), smallest(engine, shape))
+            temporary.replace(path)
         except BaseException:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
             raise
         return moved
     finally:
         engine.close()
 
 
-def smallest(engine: _engine.Engine, made: dict[str, Any], shape: Shape) -> Shape:
+def same_owner(path: Path, other: Path) -> None:
+    """Gives a file another's owner and mode, before anything is in it."""
+    was, now = path.stat(), other.stat()
+    if was.st_nlink > 1:
+        raise SemcoreError(
+            f"{path} has {was.st_nlink} names (hard links): the others would keep the old cache"
+        )
+    if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid):
+        os.chown(other, was.st_uid, was.st_gid)
+    other.chmod(stat.S_IMODE(was.st_mode))
+
+
+def smallest(engine: _engine.Engine, shape: Shape) -> Shape:
     """What was asked for; when nothing was, as small as the entries allow."""
     if any(shape):
         return shape
-    s = engine._stats()
+    s, made = engine._stats(), _engine.describe(engine)
     entries = max(s["entries"], 1)
     blocks = s["blocks"] - s["free_blocks"]
     return Shape(entries, _engine.bytes_for(made["dim"], made["storage"], entries, blocks), made["storage"])

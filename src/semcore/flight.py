@@ -120,6 +120,7 @@ class Flights:
         self._boards = {}
         for flight in flights:
             if flight.thread == threading.get_ident():
+                flight.answer = Future()  # the old one's followers are not here, and may hold its lock
                 self._boards.setdefault(flight.ask.partition, Board()).add(flight)
 
     def land(self, flight: Flight) -> None:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
+
+
+class Terminated(BaseException):
+    """The process was asked to end: what is half done is removed first."""
+
+
+def terminate(signum: int, frame: object) -> None:
+    raise Terminated
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     files.add_parsers(commands)
     transfer.add_parsers(commands)
     args = parser.parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)
     try:
         return int(args.run(args))
     except (semcore.SemcoreError, ValueError, TypeError, OSError) as error:
@@ -30,3 +42,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except Terminated:
+        return 128 + signal.SIGTERM

@@ -37,7 +37,8 @@ def run_stats(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.live import Live
 
-    engine, fingerprint = open_any(args.path, read_only=True), _engine.peek(args.path)["fingerprint"]
+    engine = open_any(args.path, read_only=True)
+    fingerprint = _engine.describe(engine)["fingerprint"]
     try:
         if args.json:
             print(json.dumps(asdict(Stats.of(engine._stats(), 0)) | {"embedder": fingerprint}, indent=2))

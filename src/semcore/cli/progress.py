@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from semcore import _engine
 from semcore.dump import Progress, open_any
+from semcore.errors import SemcoreError
 
 
 @contextmanager
@@ -30,10 +31,11 @@ def opened(path: Path) -> _engine.Engine:
         opening = pool.submit(open_any, path)
         wait([opening], timeout=0.2)
         if not opening.done():
-            with bar(f"recovering {path.name}") as progress:
+            with bar(f"opening {path.name}") as progress:
                 while not opening.done():
-                    done = _engine.peek(path)["recovering"]
-                    if done is not None:
-                        progress(int(done * 100), 100)
+                    with suppress(SemcoreError, OSError):  # the opener will say so
+                        done = _engine.peek(path)["recovering"]
+                        if done is not None:
+                            progress(int(done * 100), 100)
                     wait([opening], timeout=0.1)
         return opening.result()

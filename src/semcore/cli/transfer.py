@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -46,11 +46,16 @@ def shape_of(args: argparse.Namespace) -> dump.Shape:
 
 @contextmanager
 def sink(name: str) -> Iterator[BinaryIO]:
-    """A file that appears whole or not at all, mode 0600; or standard output."""
+    """A file that appears whole or not at all, mode 0600; or a pipe or device, or standard output."""
     if name == "-":
         yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
         return
-    path = Path(name)
+    path = Path(name).resolve()
+    if path.exists() and not path.is_file():
+        with open(path, "wb") as file:
+            yield file
+        return
     temporary = dump.fresh_beside(path)
     try:
         with open(temporary, "wb") as file:
@@ -59,12 +64,13 @@ def sink(name: str) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def run_export(args: argparse.Namespace) -> int:
-    opened(args.path).close()  # recovers what needs it, visibly
+    with suppress(PermissionError):  # then it must be sound
+        opened(args.path).close()  # recovers what needs it, visibly
     with sink(args.file) as file, bar("exporting") as progress:
         n = dump.export(args.path, file, progress)
     print(

@@ -23,7 +23,7 @@ int sc_engine_lock(sc_cache *c) {
     sc_region *r = &c->r;
     if (r->read_only) return SC_EREADONLY;
     int rc = sc_lock(r);
-    if (rc == SC_ELOST) return rc;
+    if (rc < 0) return rc;
     if (rc == SC_OWNER_DIED || SC_LOAD(&r->h->writing)) r->suspect = true;
     at_work(r, true);
     rc = sc_engine_settle(c);
@@ -63,26 +63,40 @@ static int recover_alone(sc_cache *c) {
     return rc;
 }
 
-/* Whoever opens a file alone checks it, and says that it is in use. */
-static int adopt(sc_cache *c) {
-    int rc = SC_OK;
-    if (sc_os_alone(c->r.fd)) {
-        if (!c->r.created && !sc_region_sound(&c->r)) rc = recover_alone(c);
-        if (rc == SC_OK) sc_region_mark_open(&c->r);
-    }
-    sc_os_share(c->r.fd);
+static int failed(int rc, const char *path, const char *what, char *why, size_t n) {
+    snprintf(why, n, "%s: %s", path, what);
     return rc;
 }
 
-/* A reader leaves no trace: what needs recovery is recovered in a copy, and no lock is kept that would
- * tell the next opener that somebody looks after the file. */
-static int adopt_read_only(sc_cache *c) {
-    int rc = SC_OK;
-    if (sc_os_alone(c->r.fd) && !sc_region_sound(&c->r)) {
-        rc = sc_region_copy(&c->r);
-        if (rc == SC_OK) rc = recover_alone(c);
-    }
+#define OTHERS "is open in another container (PID namespace) or by a program of another C library, with which its lock " \
+    "cannot be shared: let them share a PID namespace, or give each a file of its own"
+
+/* Whoever opens a file alone makes its lock, checks it, and says that it is in use. */
+static int adopt(sc_cache *c, const char *path, char *why, size_t n) {
+    sc_region *r = &c->r;
+    if (!r->alone) return sc_region_kin(r) ? SC_OK : failed(SC_EUNSUPPORTED, path, OTHERS, why, n);
+    int rc = sc_lock_init(r);
+    if (rc == SC_OK && !r->created && !sc_region_sound(r)) rc = recover_alone(c);
+    if (rc != SC_OK) return failed(SC_ENOMEM, path, "not enough memory to recover it", why, n);
+    sc_region_mark_open(r);
+    sc_os_share(r->fd);
+    return sc_region_still_there(r, path) ? SC_OK : SC_EMOVED; /* replaced while the lock went from one to the other */
+}
+
+/* A reader leaves no trace: neither does it recover, nor keep a lock that would tell the next opener that
+ * somebody looks after the file. */
+static int adopt_read_only(sc_cache *c, const char *path, char *why, size_t n) {
+    bool sound = !sc_os_try_alone(c->r.fd) || sc_region_sound(&c->r);
     sc_os_release(c->r.fd);
+    return sound ? SC_OK : failed(SC_EREGION, path, "has to be recovered first (its writer was killed, or it is a copy of a file "
+                                  "in use): open it for writing, or run `semcore verify` on it", why, n);
+}
+
+static int open_once(const sc_options *o, sc_cache *c, char *why, size_t n) {
+    int rc = sc_region_open(o, &c->r, why, n);
+    if (rc != SC_OK || !o->path) return rc;
+    rc = o->read_only ? adopt_read_only(c, o->path, why, n) : adopt(c, o->path, why, n);
+    if (rc != SC_OK) sc_region_close(&c->r);
     return rc;
 }
 
@@ -92,18 +106,15 @@ int sc_open(const sc_options *o, sc_cache **out, char *why, size_t why_len) {
     sc_cache *c = calloc(1, sizeof *c);
     if (!c) return SC_ENOMEM;
     c->policy = (int)o->policy;
-    rc = sc_region_open(o, &c->r, why, why_len);
-    if (rc == SC_OK && o->path && (rc = o->read_only ? adopt_read_only(c) : adopt(c)) != SC_OK) {
-        snprintf(why, why_len, "%s: recovery failed", o->path);
-        sc_region_close(&c->r);
-    }
+    for (int tries = 0; tries < 100 && (rc = open_once(o, c, why, why_len)) == SC_EMOVED; tries++) {}
+    if (rc == SC_EMOVED) rc = failed(SC_EREGION, o->path, "is replaced again and again", why, why_len);
     if (rc != SC_OK) free(c);
     else *out = c;
     return rc;
 }
 
 void sc_close(sc_cache *c) {
-    if (c->r.file && !c->r.read_only && !sc_region_lost(&c->r) && sc_os_alone(c->r.fd)) {
+    if (c->r.file && !c->r.read_only && !sc_region_lost(&c->r) && sc_os_try_alone(c->r.fd)) {
         sc_region_mark_clean(&c->r);
         sc_os_share(c->r.fd); /* a forked relative may hold the same lock and go on */
     }
@@ -111,14 +122,35 @@ void sc_close(sc_cache *c) {
     free(c);
 }
 
-/* A file's lock is shared, and held by a thread of the parent that will let go of it. */
+/* A file's mutex is shared, and held by a thread of the parent that will let go of it. */
 void sc_forked(sc_cache *c) {
-    if (!c->r.file) sc_lock_init(&c->r);
+    if (c->r.file) sc_os_reopen(c->r.fd, c->r.read_only);
+    else sc_lock_init(&c->r);
 }
 
 int sc_flush(sc_cache *c) { return sc_region_flush(&c->r); }
 bool sc_lost(const sc_cache *c) { return sc_region_lost(&c->r); }
-bool sc_exclusive(sc_cache *c) { return c->r.file && !c->r.read_only && sc_os_alone(c->r.fd); }
+bool sc_exclusive(sc_cache *c, const char *path) {
+    if (!c->r.file || c->r.read_only) return false;
+    if (sc_os_try_alone(c->r.fd)) return sc_region_still_there(&c->r, path);
+    sc_os_share(c->r.fd);
+    return false;
+}
+void sc_describe(const sc_cache *c, sc_options *o, char *fingerprint) {
+    const sc_region *r = &c->r;
+    *o = (sc_options){.dim = r->dim, .storage = r->storage, .max_entries = r->max_entries, .max_bytes = r->max_bytes};
+    memcpy(fingerprint, r->h->fingerprint, SC_FINGERPRINT);
+}
+
+int sc_repair(sc_cache *c) {
+    int rc = sc_engine_lock(c);
+    if (rc != SC_OK) return rc;
+    c->r.suspect = true;
+    rc = sc_engine_settle(c);
+    sc_engine_unlock(c);
+    return rc;
+}
+
 void sc_secret(const sc_cache *c, uint8_t out[SC_SECRET]) { memcpy(out, c->r.h->secret, SC_SECRET); }
 
 int sc_peek(const char *path, sc_options *o, char *fingerprint, int *recovering, char *why, size_t n) {

@@ -10,20 +10,11 @@ void sc_stats_get(sc_cache *c, sc_stats *out) {
     *out = (sc_stats){
         .entries = SC_LOAD(&r->h->state.entries), .max_entries = r->max_entries, .bytes = r->total,
         .blocks = r->nblocks, .free_blocks = SC_LOAD(&r->h->state.free_blocks), .block_bytes = SC_BLOCK,
-        .bytes_per_entry = r->slot_bytes, .hits_exact = sc_counted(r, SC_HITS_EXACT),
-        .hits_semantic = sc_counted(r, SC_HITS_SEMANTIC), .misses = sc_counted(r, SC_MISSES), .puts = sc_counted(r, SC_PUTS),
-        .evictions = sc_counted(r, SC_EVICTIONS), .expirations = sc_counted(r, SC_EXPIRATIONS),
-        .deletions = sc_counted(r, SC_DELETIONS), .damaged = sc_counted(r, SC_DAMAGED), .recoveries = sc_counted(r, SC_RECOVERIES), .tokens = sc_counted(r, SC_TOKENS),
-        .cost_nano = sc_counted(r, SC_COST_NANO), .latency_us = sc_counted(r, SC_LATENCY_US), .dim = r->dim,
-        .storage = r->storage, .tick = SC_LOAD(&r->h->tick)};
+        .bytes_per_entry = r->slot_bytes, .dim = r->dim, .storage = r->storage, .tick = SC_LOAD(&r->h->tick)};
+    for (int i = 0; i < SC_COUNTERS; i++) out->counts[i] = sc_counted(r, (enum sc_counter)i);
 }
 
-void sc_stats_add(sc_cache *c, const sc_stats *s) {
-    const uint64_t counts[SC_COUNTERS] = {
-        [SC_HITS_EXACT] = s->hits_exact, [SC_HITS_SEMANTIC] = s->hits_semantic, [SC_MISSES] = s->misses,
-        [SC_PUTS] = s->puts, [SC_EVICTIONS] = s->evictions, [SC_EXPIRATIONS] = s->expirations,
-        [SC_DELETIONS] = s->deletions, [SC_DAMAGED] = s->damaged, [SC_RECOVERIES] = s->recoveries,
-        [SC_TOKENS] = s->tokens, [SC_COST_NANO] = s->cost_nano, [SC_LATENCY_US] = s->latency_us};
+void sc_counts_add(sc_cache *c, const uint64_t counts[SC_COUNTERS]) {
     for (int i = 0; i < SC_COUNTERS; i++) sc_count(&c->r, (enum sc_counter)i, counts[i]);
 }
 
@@ -37,11 +28,23 @@ static uint32_t chain_length(const sc_region *r, uint32_t block) {
     return n;
 }
 
-static bool listed(const sc_region *r, uint32_t slot) {
-    uint32_t size, at = sc_part_find(r, r->entries[slot].part, &size), seen = 0;
-    bool found = false;
-    for (; sc_slot_ok(r, at) && seen <= size; at = SC_LOAD(&r->links[at].part_next), seen++) found |= at == slot;
-    return found && seen == size;
+/* Marks the slots that a partition's list holds; false if it does not hold as many as its head says, all its own. */
+static bool mark_list(const sc_region *r, uint32_t head, uint8_t *listed) {
+    uint32_t size = SC_LOAD(&r->links[head].part_prev), seen = 0;
+    if (size > r->max_entries) return false; /* and the list may be a ring */
+    for (uint32_t at = head; sc_slot_ok(r, at) && seen <= size; at = SC_LOAD(&r->links[at].part_next), seen++) {
+        if (!sc_entry_live(r, at) || !sc_entry_same_part(&r->entries[at], r->entries[head].part)) return false;
+        listed[at / 8] |= (uint8_t)(1 << (at % 8));
+    }
+    return seen == size;
+}
+
+static bool mark_lists(const sc_region *r, uint8_t *listed) {
+    for (uint32_t i = 0; i < r->partitions.cap; i++) {
+        uint64_t cell = SC_LOAD(&r->partitions.cells[i]);
+        if (cell && (!sc_slot_ok(r, (uint32_t)cell - 1) || !mark_list(r, (uint32_t)cell - 1, listed))) return false;
+    }
+    return true;
 }
 
 static const char *check_tags(const sc_region *r, const sc_entry *e) {
@@ -53,13 +56,13 @@ static const char *check_tags(const sc_region *r, const sc_entry *e) {
     return NULL;
 }
 
-static const char *check_entry(const sc_region *r, uint32_t slot, census *n) {
+static const char *check_entry(const sc_region *r, uint32_t slot, census *n, const uint8_t *listed) {
     const sc_entry *e = &r->entries[slot];
     sc_entry found;
     uint32_t blocks = sc_blocks_for(sc_payload_bytes(e)), tag_blocks = sc_tag_blocks(e->ntags);
     if (!sc_entry_whole(r, slot)) return "an entry's checksum does not match";
     if (sc_engine_find(r, e->key, &found) != slot) return "an entry is not in the exact table";
-    if (!listed(r, slot)) return "a partition's list or size is wrong";
+    if (!(listed[slot / 8] >> (slot % 8) & 1)) return "an entry is not in its partition's list";
     if (chain_length(r, e->block) != blocks) return "a value chain has the wrong length";
     if (chain_length(r, e->tag_block) != tag_blocks) return "a tag chain has the wrong length";
     if (SC_LOAD(&r->ptags[slot]) != (e->has_vector ? sc_part_tag(e->part) : 0)) return "a row's partition tag is wrong";
@@ -98,23 +101,33 @@ static const char *check_free(const sc_region *r, const census *n) {
     return NULL;
 }
 
-static const char *validate(const sc_region *r) {
+static const char *validate(const sc_region *r, uint8_t *listed) {
     census n = {0, 0, 0};
-    const char *why = NULL;
+    const char *why = mark_lists(r, listed) ? NULL : "a partition's list or size is wrong";
     for (uint32_t slot = 0; slot < sc_slot_high(r) && !why; slot++)
-        if (sc_entry_live(r, slot)) why = check_entry(r, slot, &n);
+        if (sc_entry_live(r, slot)) why = check_entry(r, slot, &n, listed);
     if (!why && n.live != SC_LOAD(&r->h->state.entries)) why = "the count of entries is wrong";
     if (!why && sc_table_count(&r->exact) != n.live) why = "the exact table holds a dead cell";
     if (!why) why = check_wheel(r, n.on_wheel);
     return why ? why : check_free(r, &n);
 }
 
-const char *sc_validate(sc_cache *c) {
-    if (c->r.read_only) return validate(&c->r); /* true if nobody writes meanwhile */
+static const char *locked(sc_cache *c) {
+    if (c->r.read_only) return NULL; /* what is found is true if nobody writes meanwhile */
     int rc = sc_engine_lock(c);
-    if (rc == SC_ELOST) return "the file was truncated, or its disk failed, while it was mapped";
-    if (rc != SC_OK) return "out of memory while recovering";
-    const char *why = validate(&c->r);
-    sc_engine_unlock(c);
+    if (rc == SC_OK) return NULL;
+    return rc == SC_ELOST ? "the file was truncated, or its disk failed, while it was mapped"
+         : rc == SC_ENOMEM ? "out of memory while recovering" : "the lock is damaged";
+}
+
+const char *sc_validate(sc_cache *c) {
+    uint8_t *listed = calloc(c->r.max_entries / 8 + 1, 1);
+    if (!listed) return "out of memory";
+    const char *why = locked(c);
+    if (!why) {
+        why = validate(&c->r, listed);
+        if (!c->r.read_only) sc_engine_unlock(c);
+    }
+    free(listed);
     return why;
 }

@@ -26,22 +26,27 @@ bool sc_vector_valid(const float *v, size_t n) {
 uint64_t sc_id(const sc_ref *ref) { return ((uint64_t)ref->seq << 32) | ref->slot; }
 
 static bool record_whole(const sc_region *r, const sc_entry *e) {
-    return !r->file || e->sum == sc_entry_sum(r, e);
+    return !r->file || (e->sum == sc_entry_sum(r, e) && sc_payload_bytes(e) <= (uint64_t)SC_BLOCK * r->nblocks);
 }
 
-int sc_find(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kind, int64_t now, sc_ref *out) {
-    uint64_t key[2];
+/* The live entry of a key; of no other partition than the one that is asked for, if any is. */
+static int find(sc_cache *c, const uint64_t key[2], const sc_part *part, int64_t now, sc_ref *out) {
     sc_entry e;
-    sc_key(&c->r, part, text, len, kind, key);
     uint32_t slot = sc_engine_find(&c->r, key, &e);
     if (slot == SC_NIL) return SC_ENOTFOUND;
     if (!record_whole(&c->r, &e)) {
         sc_engine_drop_damaged(c, slot);
         return SC_ENOTFOUND;
     }
-    if (!sc_entry_alive(&e, now) || !sc_entry_same_part(&e, part)) return SC_ENOTFOUND;
+    if (!sc_entry_alive(&e, now) || (part && !sc_entry_same_part(&e, *part))) return SC_ENOTFOUND;
     fill(out, &e, slot, 1.0f);
     return SC_OK;
+}
+
+int sc_find(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kind, int64_t now, sc_ref *out) {
+    uint64_t key[2];
+    sc_key(&c->r, part, text, len, kind, key);
+    return find(c, key, &part, now, out);
 }
 
 int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
@@ -66,7 +71,7 @@ int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32
 int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) {
     uint32_t slot = (uint32_t)id;
     sc_entry e;
-    if (!sc_slot_ok(&c->r, slot) || !sc_entry_snapshot(&c->r, slot, &e)) return SC_ENOTFOUND;
+    if (slot >= sc_slot_high(&c->r) || !sc_entry_snapshot(&c->r, slot, &e)) return SC_ENOTFOUND;
     if (SC_LOAD(&e.seq) != (uint32_t)(id >> 32) || !sc_entry_alive(&e, now)) return SC_ENOTFOUND;
     if (!record_whole(&c->r, &e)) {
         sc_engine_drop_damaged(c, slot);
@@ -74,6 +79,10 @@ int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) {
     }
     fill(out, &e, slot, 1.0f);
     return SC_OK;
+}
+
+int sc_with_key(sc_cache *c, const uint64_t key[2], int64_t now, sc_ref *out) {
+    return find(c, key, NULL, now, out);
 }
 
 uint32_t sc_next_live(sc_cache *c, uint32_t from, int64_t now, sc_ref *out) {
@@ -89,6 +98,7 @@ uint32_t sc_next_live(sc_cache *c, uint32_t from, int64_t now, sc_ref *out) {
 /* ---- reading what was found ---- */
 
 static int settle(sc_cache *c, const sc_ref *ref, bool whole) {
+    if (sc_region_lost(&c->r)) return SC_ELOST;
     if (!sc_entry_unmoved(&c->r, ref->slot, ref->seq)) return SC_EMOVED;
     if (whole || !c->r.file) return whole ? SC_OK : SC_EREGION;
     sc_engine_drop_damaged(c, ref->slot);
@@ -121,7 +131,7 @@ int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to) {
     if (!sc_slot_ok(&c->r, ref->slot) || !sc_entry_snapshot(&c->r, ref->slot, &e) || !e.has_vector)
         return SC_ENOTFOUND;
     sc_codes_load(&c->r, ref->slot, to);
-    return sc_entry_unmoved(&c->r, ref->slot, ref->seq) ? SC_OK : SC_EMOVED;
+    return settle(c, ref, !c->r.file || e.vector_sum == sc_vector_sum(&c->r, ref->slot));
 }
 
 int sc_read_record(sc_cache *c, const sc_ref *ref, sc_record *out) {
@@ -147,6 +157,9 @@ static void slide(sc_cache *c, const sc_ref *ref, int64_t now) {
 SC_RACY_READ static uint32_t sliding_of(const sc_cache *c, uint32_t slot) { return c->r.entries[slot].sliding_ms; }
 SC_RACY_READ static uint64_t key_of(const sc_cache *c, uint32_t slot) { return c->r.entries[slot].key[1]; }
 
+/* What no put stores, a forged record may hold. */
+static uint64_t bounded(double x) { return x < 1e18 ? (uint64_t)x : 0; }
+
 void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now) {
     sc_region *r = &c->r;
     if (r->read_only) return;
@@ -154,8 +167,8 @@ void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now) {
     if (c->policy == SC_POLICY_VALUE) sc_sketch_count(r, key_of(c, ref->slot));
     sc_count(r, layer == SC_LAYER_EXACT ? SC_HITS_EXACT : SC_HITS_SEMANTIC, 1);
     if (ref->saving.tokens) sc_count(r, SC_TOKENS, ref->saving.tokens);
-    if (ref->saving.cost > 0) sc_count(r, SC_COST_NANO, (uint64_t)((double)ref->saving.cost * 1e9 + 0.5));
-    if (ref->saving.latency_ms > 0) sc_count(r, SC_LATENCY_US, (uint64_t)(ref->saving.latency_ms * 1e3));
+    if (ref->saving.cost > 0) sc_count(r, SC_COST_NANO, bounded((double)ref->saving.cost * 1e9 + 0.5));
+    if (ref->saving.latency_ms > 0) sc_count(r, SC_LATENCY_US, bounded((double)ref->saving.latency_ms * 1e3));
     if (ref->expires != SC_FOREVER && sliding_of(c, ref->slot)) slide(c, ref, now);
 }
 

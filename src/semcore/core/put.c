@@ -54,10 +54,8 @@ static bool write_payload(sc_region *r, sc_entry *e, const sc_put *p) {
     e->tag_block = sc_blocks_take(r, sc_tag_blocks(p->ntags));
     if ((payload(p) && e->block == SC_NIL) || (p->ntags && e->tag_block == SC_NIL)) return false;
     sc_cursor at = {e->block, 0};
-    sc_chain_write(r, &at, p->value, p->value_len);
-    sc_chain_write(r, &at, p->text, e->text_len);
-    sc_chain_write(r, &at, p->tags, 8u * p->ntags);
-    return true;
+    return sc_chain_write(r, &at, p->value, p->value_len) && sc_chain_write(r, &at, p->text, e->text_len) &&
+           sc_chain_write(r, &at, p->tags, 8u * p->ntags);
 }
 
 static int write_entry(sc_region *r, uint32_t slot, const sc_put *p, const sc_entry *sums, int64_t now) {
@@ -177,7 +175,7 @@ static int delete_slot(sc_region *r, uint32_t slot, int64_t now) {
 
 int sc_delete(sc_cache *c, uint64_t id, int64_t now) {
     uint32_t slot = (uint32_t)id;
-    if (!sc_slot_ok(&c->r, slot)) return SC_ENOTFOUND;
+    if (slot >= sc_slot_high(&c->r)) return SC_ENOTFOUND;
     int rc = sc_engine_lock(c);
     if (rc != SC_OK) return rc;
     uint32_t seq = sc_entry_seq(&c->r, slot);

@@ -16,17 +16,21 @@ static void hold(owners *o, uint32_t b) {
     if (b >= o->high) o->high = b + 1;
 }
 
-/* Claims an entry's chain and ends it; false if it is broken, or shares a block with another. */
+static void let_go(owners *o, const sc_region *r, uint32_t block, uint32_t n) {
+    for (; n > 0; n--, block = SC_LOAD(&r->chain[block])) o->bits[block / 8] &= (uint8_t)~(1 << (block % 8));
+}
+
+/* Claims an entry's chain and ends it; false, and nothing is claimed, if it is broken or shares a block. */
 static bool claim(const sc_region *r, owners *o, const sc_entry *e) {
-    uint32_t n = sc_blocks_for(sc_payload_bytes(e)), block = e->block, last = SC_NIL;
-    for (uint32_t i = 0; i < n; i++) {
-        if (block >= r->nblocks || held(o, block)) return false;
+    uint32_t n = sc_blocks_for(sc_payload_bytes(e)), block = e->block, last = SC_NIL, got = 0;
+    for (; got < n && block < r->nblocks && !held(o, block); got++) {
         hold(o, block);
         last = block;
         block = SC_LOAD(&r->chain[block]);
     }
-    if (last != SC_NIL) SC_STORE(&r->chain[last], SC_NIL);
-    return true;
+    if (got < n) let_go(o, r, e->block, got);
+    else if (n > 0) SC_STORE(&r->chain[last], SC_NIL);
+    return n > 0 ? got == n : block == SC_NIL;
 }
 
 /* A crash between a new entry and the removal of the one it replaces leaves both: the newer stays. */
@@ -119,7 +123,11 @@ int sc_engine_recover(sc_cache *c) {
     free(o.bits);
     for (uint32_t slot = 0; slot < r->max_entries; slot++) {
         seen(r, 2, slot);
-        if (sc_entry_live(r, slot) && index_again(r, slot) != SC_OK) sc_entry_free(r, slot);
+        if (!sc_entry_live(r, slot) || index_again(r, slot) == SC_OK) continue;
+        sc_entry_free(r, slot);
+        sc_count(r, SC_DAMAGED, 1);
+        sc_blocks_give(r, r->entries[slot].block);
+        sc_slot_give(r, slot);
     }
     SC_STORE(&r->h->passed, 0);
     SC_STORE(&r->h->to_pass, 0);

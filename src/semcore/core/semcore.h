@@ -33,6 +33,7 @@ enum sc_error {
     SC_EIO = -8,        /* the operating system said no; errno tells why */
     SC_EUNSUPPORTED = -9, /* not available on this platform */
     SC_EREADONLY = -10, /* opened for reading */
+    SC_EINTR = -12,     /* a signal came while waiting for others: call again */
     SC_ELOST = -11      /* the file was truncated, or its disk failed, while it was mapped */
 };
 
@@ -40,6 +41,12 @@ enum sc_storage { SC_F16 = 0, SC_F32 = 1, SC_I8 = 2 };
 enum sc_policy { SC_POLICY_VALUE = 0, SC_POLICY_LRU = 1, SC_POLICY_LFU = 2 };
 enum sc_text_kind { SC_TEXT_STR = 0, SC_TEXT_BYTES = 1 };
 enum sc_layer { SC_LAYER_EXACT = 0, SC_LAYER_SEMANTIC = 1 };
+
+
+enum sc_counter { /* the ledger; the last three are what hits deflected */
+    SC_HITS_EXACT, SC_HITS_SEMANTIC, SC_MISSES, SC_PUTS, SC_EVICTIONS, SC_EXPIRATIONS, SC_DELETIONS,
+    SC_DAMAGED, SC_RECOVERIES, SC_TOKENS, SC_COST_NANO, SC_LATENCY_US, SC_COUNTERS
+};
 
 typedef struct sc_cache sc_cache;
 
@@ -100,8 +107,7 @@ typedef struct sc_record {
 
 typedef struct sc_stats {
     uint64_t entries, max_entries, bytes, blocks, free_blocks, block_bytes, bytes_per_entry;
-    uint64_t hits_exact, hits_semantic, misses, puts, evictions, expirations, deletions, damaged, recoveries;
-    uint64_t tokens, cost_nano, latency_us; /* deflected by hits */
+    uint64_t counts[SC_COUNTERS];
     uint32_t dim, storage, tick;
 } sc_stats;
 
@@ -112,8 +118,10 @@ void sc_forked(sc_cache *c);  /* in a forked child, before anything else: privat
 int sc_flush(sc_cache *c);  /* to disk; SC_OK for private memory */
 /* What a file states of itself, and how far (of 1000) a recovery that is under way has come, else -1. */
 int sc_peek(const char *path, sc_options *o, char *fingerprint, int *recovering, char *why, size_t why_len);
+/* Its geometry and fingerprint, as `sc_peek`. */
+void sc_describe(const sc_cache *c, sc_options *o, char *fingerprint);
 bool sc_lost(const sc_cache *c);      /* every call fails with SC_ELOST or finds nothing: close it */
-bool sc_exclusive(sc_cache *c);       /* nobody else has the file open, and others wait until it is closed */
+bool sc_exclusive(sc_cache *c, const char *path); /* nobody else has the file open, and others wait until it is closed */
 void sc_secret(const sc_cache *c, uint8_t out[SC_SECRET]);
 int64_t sc_now(void);
 uint64_t sc_bytes_for(const sc_options *o, uint64_t blocks); /* max_bytes of a region with so many value blocks */
@@ -127,6 +135,7 @@ int sc_find(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kin
 int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
               sc_ref *out, uint32_t *n);
 int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out);
+int sc_with_key(sc_cache *c, const uint64_t key[2], int64_t now, sc_ref *out);
 int sc_read_value(sc_cache *c, const sc_ref *ref, void *to);  /* value_len bytes */
 int sc_read_text(sc_cache *c, const sc_ref *ref, void *to);   /* text_len bytes */
 int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to); /* dim floats */
@@ -149,7 +158,8 @@ uint64_t sc_expire(sc_cache *c, int64_t now);
 
 /* ---- inspection ---- */
 void sc_stats_get(sc_cache *c, sc_stats *out);
-void sc_stats_add(sc_cache *c, const sc_stats *s); /* counters of the region that this one replaces */
+void sc_counts_add(sc_cache *c, const uint64_t counts[SC_COUNTERS]); /* of the region that this one replaces */
+int sc_repair(sc_cache *c);             /* recovers, needed or not */
 const char *sc_validate(sc_cache *c);  /* NULL, or the first broken invariant */
 
 /* ---- for tests ---- */

@@ -28,7 +28,8 @@ void sc_sketch_count(sc_region *r, uint64_t key) {
 
 void sc_sketch_age(sc_region *r) {
     uint64_t turn = 10ull * r->max_entries < UINT32_MAX / 2 ? 10ull * r->max_entries : UINT32_MAX / 2;
-    if (SC_LOAD(&r->h->tick) - SC_LOAD(&r->h->state.halved) < turn) return;
+    uint32_t since = SC_LOAD(&r->h->tick) - SC_LOAD(&r->h->state.halved); /* racing readers may set it back a little */
+    if (since < turn || since > UINT32_MAX / 2 + turn) return;
     for (size_t i = 0; i < 64 * (size_t)r->sketch_lines; i++)
         SC_STORE(&r->sketch[i], (uint8_t)((SC_LOAD(&r->sketch[i]) >> 1) & 0x77));
     SC_STORE(&r->h->state.halved, SC_LOAD(&r->h->tick));

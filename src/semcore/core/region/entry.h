@@ -35,7 +35,7 @@ uint32_t sc_text_sum(const sc_region *r, const void *text, size_t n, const uint6
  * would set it, give or take a clock that stepped back a little. */
 #define SC_STEP_BACK (60 * 1000000ll)
 static inline bool sc_entry_alive(const sc_entry *e, int64_t now) {
-    if (e->sliding_ms && e->expires - SC_STEP_BACK > now + (int64_t)e->sliding_ms * 1000) return false;
+    if (e->sliding_ms && e->expires > now + (int64_t)e->sliding_ms * 1000 + SC_STEP_BACK) return false;
     return e->expires > now;
 }
 bool sc_entry_same_part(const sc_entry *e, sc_part part);

@@ -8,6 +8,7 @@
 
 #if defined(__linux__)
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -48,8 +49,7 @@ static int local(const char *path, int fd, char *why, size_t n) {
     return SC_OK;
 }
 
-/* Is it still what the path names? It may have been replaced or removed while we waited for the lock. */
-static bool still_there(const char *path, int fd) {
+bool sc_os_still_there(const char *path, int fd) {
     struct stat a, b;
     return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
@@ -66,25 +66,17 @@ static int open_once(const char *path, bool read_only, int *fd, bool *fresh, cha
     return *fd < 0 ? os_error(path, "cannot open", why, n) : SC_OK;
 }
 
-int sc_os_open(const char *path, bool read_only, int *fd, uint64_t *size, bool *fresh, char *why, size_t n) {
-    for (int tries = 0; tries < 100; tries++) {
-        int rc = open_once(path, read_only, fd, fresh, why, n);
-        if (rc == SC_OK) rc = regular(path, *fd, size, why, n);
-        if (rc == SC_OK) rc = local(path, *fd, why, n);
-        if (rc != SC_OK) {
-            if (*fresh) unlink(path);
-            return rc;
-        }
-        /* Exclusive while alone (to create or recover), shared while others are there. */
-        if (flock(*fd, LOCK_EX | LOCK_NB) != 0 && flock(*fd, LOCK_SH) != 0)
-            return os_error(path, "cannot lock", why, n);
-        if (still_there(path, *fd)) return regular(path, *fd, size, why, n); /* its size may be another now */
-        close(*fd);
-        *fd = -1;
-    }
-    snprintf(why, n, "%s: is replaced again and again", path);
-    errno = EAGAIN;
-    return SC_EIO;
+int sc_os_open(const char *path, bool read_only, int *fd, bool *fresh, char *why, size_t n) {
+    uint64_t size;
+    int rc = open_once(path, read_only, fd, fresh, why, n);
+    if (rc == SC_OK) rc = regular(path, *fd, &size, why, n);
+    if (rc == SC_OK) rc = local(path, *fd, why, n);
+    return rc;
+}
+
+uint64_t sc_os_size(int fd) {
+    struct stat st;
+    return fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
 int sc_os_peek(const char *path, void *to, size_t bytes, uint64_t *size, char *why, size_t n) {
@@ -99,13 +91,28 @@ int sc_os_peek(const char *path, void *to, size_t bytes, uint64_t *size, char *w
     return rc;
 }
 
-bool sc_os_alone(int fd) {
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
-    flock(fd, LOCK_SH); /* a failed upgrade drops the lock that was held */
-    return false;
+static int lock(int fd, int how) {
+    int rc;
+    do rc = flock(fd, how); while (rc != 0 && errno == EINTR);
+    return rc;
 }
-void sc_os_share(int fd) { flock(fd, LOCK_SH); }
-void sc_os_release(int fd) { flock(fd, LOCK_UN); }
+bool sc_os_try_alone(int fd) { return lock(fd, LOCK_EX | LOCK_NB) == 0; }
+bool sc_os_share(int fd) { return lock(fd, LOCK_SH) == 0; }
+void sc_os_release(int fd) { lock(fd, LOCK_UN); }
+int sc_os_wait(const char *path, int fd, bool alone, char *why, size_t n) {
+    if (flock(fd, alone ? LOCK_EX : LOCK_SH) == 0) return SC_OK;
+    return errno == EINTR ? SC_EINTR : os_error(path, "cannot lock", why, n);
+}
+
+/* Of a forked child: a lock of its own, where the parent's was shared by both. */
+void sc_os_reopen(int fd, bool read_only) {
+    char self[64];
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    int own = open(self, (read_only ? O_RDONLY : O_RDWR) | OPEN_FLAGS);
+    if (own < 0) return; /* no right to open it any more: the lock stays shared */
+    if (read_only || lock(own, LOCK_SH | LOCK_NB) == 0) dup3(own, fd, O_CLOEXEC);
+    close(own);
+}
 
 bool sc_os_home(int fd, sc_home *out) {
     struct statx st;
@@ -115,8 +122,9 @@ bool sc_os_home(int fd, sc_home *out) {
     bool ok = read(boot, text, 36) == 36 && statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) == 0;
     close(boot);
     if (!ok) return false;
+    if (!(st.stx_mask & STATX_BTIME)) return false; /* a copy may get the inode number of what it replaces */
     *out = (sc_home){.device = (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor, .inode = st.stx_ino};
-    if (st.stx_mask & STATX_BTIME) out->born = st.stx_btime.tv_sec * 1000000000ll + st.stx_btime.tv_nsec;
+    out->born = st.stx_btime.tv_sec * 1000000000ll + st.stx_btime.tv_nsec;
     for (int i = 0, digits = 0; i < 36; i++) { /* 32 hex digits, and dashes */
         if (text[i] == '-') continue;
         uint8_t value = (uint8_t)(text[i] <= '9' ? text[i] - '0' : text[i] - 'a' + 10);
@@ -126,6 +134,15 @@ bool sc_os_home(int fd, sc_home *out) {
     return true;
 }
 
+void sc_os_kin(sc_kin *out) {
+    struct stat st;
+    *out = (sc_kin){.mutex_bytes = sizeof(pthread_mutex_t)};
+    if (stat("/proc/self/ns/pid", &st) == 0) out->pid_namespace = st.st_ino;
+#if defined(__GLIBC__)
+    out->library = 1;
+#endif
+}
+
 /* posix_fallocate would raise SIGXFSZ over the limit. */
 static bool within_limit(uint64_t n) {
     struct rlimit limit;
@@ -133,7 +150,8 @@ static bool within_limit(uint64_t n) {
 }
 
 bool sc_os_reserve(int fd, uint64_t n) {
-    int rc = within_limit(n) ? posix_fallocate(fd, 0, (off_t)n) : EFBIG;
+    int rc = within_limit(n) ? EINTR : EFBIG;
+    while (rc == EINTR) rc = posix_fallocate(fd, 0, (off_t)n);
     if (rc == 0) return true;
     if (ftruncate(fd, 0) != 0) { /* the caller reports the reservation's own error */ }
     errno = rc;
@@ -151,21 +169,29 @@ static int no_files(const char *path, char *why, size_t n) {
     snprintf(why, n, "%s: file-backed caches need Linux; use path=None (private memory) here", path);
     return SC_EUNSUPPORTED;
 }
-int sc_os_open(const char *path, bool read_only, int *fd, uint64_t *size, bool *fresh, char *why, size_t n) {
-    (void)read_only; (void)fd; (void)size; (void)fresh;
+int sc_os_open(const char *path, bool read_only, int *fd, bool *fresh, char *why, size_t n) {
+    (void)read_only; (void)fd; (void)fresh;
     return no_files(path, why, n);
 }
+uint64_t sc_os_size(int fd) { (void)fd; return 0; }
+bool sc_os_still_there(const char *path, int fd) { (void)path; (void)fd; return true; }
 int sc_os_peek(const char *path, void *to, size_t bytes, uint64_t *size, char *why, size_t n) {
     (void)to; (void)bytes; (void)size;
     return no_files(path, why, n);
 }
-bool sc_os_alone(int fd) { (void)fd; return true; }
-void sc_os_share(int fd) { (void)fd; }
+bool sc_os_try_alone(int fd) { (void)fd; return true; }
+bool sc_os_share(int fd) { (void)fd; return true; }
 void sc_os_release(int fd) { (void)fd; }
+int sc_os_wait(const char *path, int fd, bool alone, char *why, size_t n) {
+    (void)fd; (void)alone;
+    return no_files(path, why, n);
+}
+void sc_os_reopen(int fd, bool read_only) { (void)fd; (void)read_only; }
 bool sc_os_home(int fd, sc_home *out) { (void)fd; (void)out; return false; }
 bool sc_os_reserve(int fd, uint64_t n) { (void)fd; (void)n; return false; }
 bool sc_os_read(int fd, void *to, size_t n) { (void)fd; (void)to; (void)n; return false; }
 bool sc_os_begin(int fd, const void *mark, size_t n) { (void)fd; (void)mark; (void)n; return false; }
+void sc_os_kin(sc_kin *out) { *out = (sc_kin){0}; }
 bool sc_os_settle(int fd) { (void)fd; return false; }
 void sc_os_unlink(const char *path) { (void)path; }
 void sc_os_close(int fd) { (void)fd; }

@@ -32,7 +32,6 @@ _Static_assert(sizeof(pthread_mutex_t) <= SC_LOCK_BYTES, "the header reserves to
 static pthread_mutex_t *mutex(sc_region *r) { return (pthread_mutex_t *)r->h->lock; }
 
 int sc_lock_init(sc_region *r) {
-    if (r->file && !r->created && !sc_os_alone(r->fd)) return SC_OK;
     pthread_mutexattr_t a;
     if (pthread_mutexattr_init(&a) != 0) return SC_ENOMEM;
     int rc = 0;
@@ -46,33 +45,38 @@ int sc_lock_init(sc_region *r) {
     return rc == 0 ? SC_OK : SC_EIO;
 }
 
+/* Of a file that was cut off behind it, the mutex is still everybody's. */
+static bool mutex_lost(const sc_region *r) { return r->mapping && sc_os_lost_from(r->mapping) < sizeof(sc_header); }
+
+void sc_unlock(sc_region *r) {
+    if (!mutex_lost(r)) pthread_mutex_unlock(mutex(r));
+}
+
 #if defined(__linux__)
-/* Waits a second at a time: in a file that was truncated meanwhile nobody would ever wake us. */
-int sc_lock(sc_region *r) {
+/* Waits a second at a time: of a mutex that was cut off nobody would ever wake us. */
+static int wait_for(sc_region *r) {
     int rc = pthread_mutex_trylock(mutex(r));
-    while (rc == EBUSY || rc == ETIMEDOUT) {
+    while ((rc == EBUSY || rc == ETIMEDOUT) && !mutex_lost(r)) {
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec++;
         rc = pthread_mutex_timedlock(mutex(r), &until);
-        if (sc_region_lost(r)) break;
     }
-    if (sc_region_lost(r)) return SC_ELOST;
-    if (rc == EOWNERDEAD) {
-        pthread_mutex_consistent(mutex(r));
-        return SC_OWNER_DIED;
+    return rc;
+}
+
+int sc_lock(sc_region *r) {
+    int rc = wait_for(r);
+    if (mutex_lost(r)) return SC_ELOST;
+    if (rc == EOWNERDEAD) pthread_mutex_consistent(mutex(r));
+    else if (rc != 0) return SC_EREGION; /* no mutex that we made */
+    if (sc_region_lost(r)) {
+        sc_unlock(r);
+        return SC_ELOST;
     }
-    return SC_LOCKED;
+    return rc == EOWNERDEAD ? SC_OWNER_DIED : SC_LOCKED;
 }
 #else
-int sc_lock(sc_region *r) {
-    pthread_mutex_lock(mutex(r));
-    return SC_LOCKED;
-}
+int sc_lock(sc_region *r) { return pthread_mutex_lock(mutex(r)) == 0 ? SC_LOCKED : SC_EREGION; }
 #endif
-
-/* What is left of a mutex in a lost file cannot be unlocked. */
-void sc_unlock(sc_region *r) {
-    if (!sc_region_lost(r)) pthread_mutex_unlock(mutex(r));
-}
 #endif

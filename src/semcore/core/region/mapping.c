@@ -14,12 +14,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct sc_mapping {
     _Atomic(uint8_t *) base;
     _Atomic(size_t) size;     /* 0: free for another file */
-    _Atomic(bool) lost;
+    _Atomic(size_t) lost_from;
+    _Atomic(int) fd;
     sc_mapping *next;         /* never freed: a signal handler walks them */
 };
 
@@ -28,34 +30,49 @@ static struct sigaction before;
 static size_t page;
 
 static bool within(sc_mapping *m, const uint8_t *at) {
+    size_t size = SC_LOAD_ACQ(&m->size);
     uint8_t *base = SC_LOAD_ACQ(&m->base);
-    return at >= base && at < base + SC_LOAD(&m->size);
+    return size && size == SC_LOAD_ACQ(&m->size) && at >= base && at < base + size;
 }
 
-static bool zeros_from(sc_mapping *m, uint8_t *at) {
-    uint8_t *end = SC_LOAD(&m->base) + SC_LOAD(&m->size);
-    at -= (uintptr_t)at % page;
-    void *p = mmap(at, (size_t)(end - at), PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+static bool zeros_from(sc_mapping *m, size_t from) {
+    uint8_t *base = SC_LOAD(&m->base);
+    from -= from % page;
+    void *p = mmap(base + from, SC_LOAD(&m->size) - from, PROT_READ | PROT_WRITE,
+                   MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return false;
-    SC_STORE_REL(&m->lost, true);
+    if (from < SC_LOAD(&m->lost_from)) SC_STORE_REL(&m->lost_from, from);
     return true;
+}
+
+static bool truncated(sc_mapping *m) {
+    struct stat st;
+    size_t size = SC_LOAD_ACQ(&m->size);
+    return size && fstat(SC_LOAD(&m->fd), &st) == 0 && (size_t)st.st_size < size && zeros_from(m, (size_t)st.st_size);
 }
 
 static void pass_on(int sig, siginfo_t *info, void *context) {
     if (before.sa_flags & SA_SIGINFO) before.sa_sigaction(sig, info, context);
     else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) before.sa_handler(sig);
-    else sigaction(sig, &before, NULL); /* the faulting instruction runs again, and ends the process */
+    else if (info->si_code > 0 || before.sa_handler == SIG_DFL)
+        sigaction(sig, &before, NULL); /* the faulting instruction runs again, and ends the process */
 }
 
+/* A fault has an address. A handler that came after ours may have taken it, and raised the signal
+ * again for us (Python's faulthandler does): then any file that is too short now is the reason. */
 static void on_bus(int sig, siginfo_t *info, void *context) {
     int error = errno;
     uint8_t *at = info->si_addr;
-    bool handled = false;
-    if (info->si_code > 0) /* from the kernel: there is an address */
-        for (sc_mapping *m = SC_LOAD_ACQ(&mappings); m && !handled; m = m->next)
-            handled = within(m, at) && zeros_from(m, at);
+    bool fault = info->si_code > 0, handled = false;
+    for (sc_mapping *m = SC_LOAD_ACQ(&mappings); m && !(handled && fault); m = m->next) {
+        if (fault) handled = within(m, at) && zeros_from(m, (size_t)(at - SC_LOAD(&m->base)));
+        else handled |= truncated(m);
+    }
+    if (!handled) {
+        pass_on(sig, info, context);
+        if (!fault && before.sa_handler == SIG_DFL && !(before.sa_flags & SA_SIGINFO)) raise(sig);
+    }
     errno = error;
-    if (!handled) pass_on(sig, info, context);
 }
 
 static void install(void) {
@@ -100,7 +117,8 @@ sc_mapping *sc_os_map_file(int fd, size_t n, bool read_only) {
     sc_mapping *m = new_node();
     if (!m) return NULL;
     uint8_t *base = map_guarded(fd, n, read_only);
-    SC_STORE(&m->lost, false);
+    SC_STORE(&m->lost_from, SIZE_MAX);
+    SC_STORE(&m->fd, fd);
     SC_STORE_REL(&m->base, base); /* NULL: the node is free again */
     SC_STORE_REL(&m->size, base ? n : 0);
     return base ? m : NULL;
@@ -108,7 +126,7 @@ sc_mapping *sc_os_map_file(int fd, size_t n, bool read_only) {
 
 /* A lost one stays mapped: threads may still hold, in their robust lists, the mutex in it. */
 void sc_os_unmap_file(sc_mapping *m) {
-    if (sc_os_lost(m)) return;
+    if (sc_os_lost_from(m) != SIZE_MAX) return;
     uint8_t *base = SC_LOAD(&m->base);
     size_t size = SC_LOAD(&m->size);
     SC_STORE_REL(&m->size, 0);
@@ -116,19 +134,13 @@ void sc_os_unmap_file(sc_mapping *m) {
     SC_STORE_REL(&m->base, NULL);
 }
 
-bool sc_os_copy(sc_mapping *m, int fd) {
-    void *base = SC_LOAD(&m->base);
-    return mmap(base, SC_LOAD(&m->size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0) != MAP_FAILED;
-}
-
 void *sc_os_mapped(const sc_mapping *m) { return SC_LOAD(&m->base); }
-bool sc_os_lost(const sc_mapping *m) { return SC_LOAD_ACQ(&m->lost); }
+size_t sc_os_lost_from(const sc_mapping *m) { return SC_LOAD_ACQ(&m->lost_from); }
 bool sc_os_sync(void *p, size_t n) { return msync(p, n, MS_SYNC) == 0; }
 #else
 sc_mapping *sc_os_map_file(int fd, size_t n, bool read_only) { (void)fd; (void)n; (void)read_only; return NULL; }
 void sc_os_unmap_file(sc_mapping *m) { (void)m; }
-bool sc_os_copy(sc_mapping *m, int fd) { (void)m; (void)fd; return false; }
 void *sc_os_mapped(const sc_mapping *m) { (void)m; return NULL; }
-bool sc_os_lost(const sc_mapping *m) { (void)m; return false; }
+size_t sc_os_lost_from(const sc_mapping *m) { (void)m; return SIZE_MAX; }
 bool sc_os_sync(void *p, size_t n) { (void)p; (void)n; return true; }
 #endif

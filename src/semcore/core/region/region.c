@@ -7,6 +7,7 @@
 
 #include "../exact/xxh3.h"
 #include "platform.h"
+#include "values.h"
 
 #define DEFAULT_BYTES (1ull << 30)
 
@@ -18,8 +19,23 @@ static uint64_t header_sum(const sc_header *h, uint64_t magic) {
     return sum64(h, (const uint8_t *)h + 8, offsetof(sc_header, header_sum) - 8) ^ magic;
 }
 
-/* Of the parts that can be rebuilt, as far as they are in use. */
-/* The entries are in it because the rest must agree with them. */
+/* The tag nodes lie in value blocks, which no other sum covers. */
+static uint64_t nodes_sum(const sc_region *r, uint32_t slots) {
+    uint64_t both[2] = {0, 0};
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        const sc_entry *e = &r->entries[slot];
+        if ((SC_LOAD(&e->seq) & SC_STATE) != SC_LIVE) continue;
+        uint32_t block = e->tag_block;
+        for (uint32_t n = sc_tag_blocks(e->ntags); n > 0 && block < r->nblocks; n--) {
+            both[1] = sum64(r->h, r->blocks + (size_t)SC_BLOCK * block, SC_BLOCK);
+            both[0] = sum64(r->h, both, sizeof both);
+            block = SC_LOAD(&r->chain[block]);
+        }
+    }
+    return both[0];
+}
+
+/* Of the parts that can be rebuilt, as far as they are in use, and the records that they must agree with. */
 static uint64_t derived_sum(const sc_region *r) {
     const sc_state *s = &r->h->state;
     uint32_t slots = sc_slot_high(r), blocks = SC_LOAD(&s->block_high);
@@ -34,31 +50,41 @@ static uint64_t derived_sum(const sc_region *r) {
         sum64(r->h, r->wheel, 4 * 64 * SC_LEVELS),
         sum64(r->h, r->tagheads, (size_t)4 * r->ntagheads),
         sum64(r->h, r->chain, (size_t)4 * blocks),
+        nodes_sum(r, slots),
     };
     return sum64(r->h, sums, sizeof sums);
+}
+
+/* Was it opened on this start of the machine, and is it no copy? */
+static bool at_home(int fd, const sc_header *h) {
+    sc_home here;
+    return sc_os_home(fd, &here) && memcmp(&here, &h->home, sizeof here) == 0;
 }
 
 /* On the same start of the machine a file is what its processes made of it, killed or not; it is at
  * fault only if one of them died at writing. After another start, or as a copy, it has to prove itself. */
 bool sc_region_sound(const sc_region *r) {
-    sc_home here;
-    bool home = sc_os_home(r->fd, &here) && memcmp(&here, &r->h->home, sizeof here) == 0;
-    if (home) return SC_LOAD(&r->h->writing) == 0;
-    return SC_LOAD(&r->h->clean) == 1 && r->h->derived_sum == derived_sum(r);
+    if (SC_LOAD(&r->h->writing)) return false;
+    return at_home(r->fd, r->h) || (SC_LOAD(&r->h->clean) == 1 && r->h->derived_sum == derived_sum(r));
 }
 
 void sc_region_mark_open(sc_region *r) {
     SC_STORE(&r->h->clean, 0);
     SC_STORE(&r->h->writing, 0);
     if (!sc_os_home(r->fd, &r->h->home)) memset(&r->h->home, 0, sizeof r->h->home);
+    sc_os_kin(&r->h->kin);
 }
 
+/* A region at fault stays one: the next to lock or open it recovers. */
 void sc_region_mark_clean(sc_region *r) {
+    if (SC_LOAD(&r->h->writing)) return;
     r->h->derived_sum = derived_sum(r);
     SC_STORE_REL(&r->h->clean, 1);
 }
 
-bool sc_region_lost(const sc_region *r) { return r->mapping && sc_os_lost(r->mapping); }
+bool sc_region_lost(const sc_region *r) { return r->mapping && sc_os_lost_from(r->mapping) != SIZE_MAX; }
+
+bool sc_region_still_there(const sc_region *r, const char *path) { return sc_os_still_there(path, r->fd); }
 
 void sc_region_reset(sc_region *r) {
     sc_state *s = &r->h->state;
@@ -189,7 +215,9 @@ static int create_file(const sc_options *wish, sc_region *r, char *why, size_t n
     if (rc != SC_OK) return rc;
     r->created = true;
     rc = format(o, r);
-    return rc == SC_OK && !sc_os_settle(r->fd) ? SC_EIO : rc; /* an empty cache survives a power loss as one */
+    if (rc == SC_OK && !sc_os_settle(r->fd)) rc = SC_EIO; /* an empty cache survives a power loss as one */
+    if (rc != SC_OK) snprintf(why, n, "%s: cannot write: %s", o->path, strerror(errno));
+    return rc;
 }
 
 static int adopt_file(const sc_options *o, sc_region *r, uint64_t size, char *why, size_t n) {
@@ -199,7 +227,8 @@ static int adopt_file(const sc_options *o, sc_region *r, uint64_t size, char *wh
         return refuse(why, n, "%s is not a semcore file (%lld bytes)", o->path, (long long)size, 0);
     int rc = read_header(o->path, &h, size, &have, why, n);
     if (rc == SC_OK) rc = agree(o, &have, &h, why, n);
-    if (rc == SC_OK && sc_layout_fit(&have, r, why, n) != SC_OK) rc = SC_EREGION;
+    if (rc == SC_OK && sc_layout_fit(&have, r, why, n) != SC_OK)
+        rc = refuse(why, n, "%s is corrupt: impossible geometry (dim %lld, entries %lld)", o->path, h.dim, h.max_entries);
     if (rc != SC_OK) return rc;
     if (r->total != h.total || r->nblocks != h.blocks)
         return refuse(why, n, "%s is corrupt: its geometry implies %lld bytes, it states %lld", o->path,
@@ -207,25 +236,45 @@ static int adopt_file(const sc_options *o, sc_region *r, uint64_t size, char *wh
     return map_file(o->path, r, o->read_only, why, n);
 }
 
-int sc_region_copy(sc_region *r) { return sc_os_copy(r->mapping, r->fd) ? SC_OK : SC_ENOMEM; }
-
-/* Left by a process that was killed while it made the file, and nobody else is at it? */
-static bool unfinished(int fd) {
+/* New, or left by a process that was killed while it made the file? */
+static bool unmade(int fd) {
     char magic[8];
-    return sc_os_read(fd, magic, 8) && memcmp(magic, SC_UNFINISHED, 8) == 0 && sc_os_alone(fd);
+    return sc_os_size(fd) == 0 || (sc_os_read(fd, magic, 8) && memcmp(magic, SC_UNFINISHED, 8) == 0);
+}
+
+/* Is somebody looking after it, or was on this start of the machine? Where that cannot be known, while open. */
+static bool adopted(int fd) {
+    sc_header h;
+    sc_home here;
+    if (!sc_os_read(fd, &h, sizeof h) || memcmp(h.magic, SC_MAGIC, 8) != 0) return false;
+    return sc_os_home(fd, &here) ? memcmp(&here, &h.home, sizeof here) == 0 : SC_LOAD(&h.clean) == 0;
+}
+
+/* Takes a place beside others if the file is in order, else waits until it is alone. */
+static int take_place(const sc_options *o, sc_region *r, char *why, size_t n) {
+    r->alone = sc_os_try_alone(r->fd);
+    if (r->alone) return SC_OK;
+    int rc = sc_os_wait(o->path, r->fd, false, why, n);
+    if (rc != SC_OK || o->read_only || adopted(r->fd)) return rc;
+    rc = sc_os_wait(o->path, r->fd, true, why, n);
+    r->alone = rc == SC_OK;
+    return rc;
 }
 
 static int open_file(const sc_options *o, sc_region *r, char *why, size_t n) {
-    uint64_t size = 0;
-    bool fresh = false;
-    int rc = sc_os_open(o->path, o->read_only, &r->fd, &size, &fresh, why, n);
-    if (rc != SC_OK) return rc;
+    bool fresh = false, make = false;
+    int rc = sc_os_open(o->path, o->read_only, &r->fd, &fresh, why, n);
     r->file = true;
     r->read_only = o->read_only;
-    bool make = !o->read_only && (size == 0 || unfinished(r->fd));
-    rc = make ? create_file(o, r, why, n) : adopt_file(o, r, size, why, n);
+    bool refused = rc != SC_OK;
+    if (rc == SC_OK) rc = take_place(o, r, why, n);
+    if (rc == SC_OK && !sc_os_still_there(o->path, r->fd)) return SC_EMOVED;
+    if (rc == SC_OK) {
+        make = r->alone && !o->read_only && unmade(r->fd);
+        rc = make ? create_file(o, r, why, n) : adopt_file(o, r, sc_os_size(r->fd), why, n);
+    }
     int error = errno; /* of what failed, not of cleaning up */
-    if (rc != SC_OK && fresh && make) sc_os_unlink(o->path);
+    if (rc != SC_OK && fresh && (refused || make)) sc_os_unlink(o->path);
     errno = error;
     return rc;
 }
@@ -233,9 +282,15 @@ static int open_file(const sc_options *o, sc_region *r, char *why, size_t n) {
 int sc_region_open(const sc_options *o, sc_region *r, char *why, size_t n) {
     *r = (sc_region){.fd = -1};
     int rc = o->path ? open_file(o, r, why, n) : open_private(o, r, why, n);
-    if (rc == SC_OK && !r->read_only) rc = sc_lock_init(r);
+    if (rc == SC_OK && !r->file) rc = sc_lock_init(r);
     if (rc != SC_OK) sc_region_close(r);
     return rc;
+}
+
+bool sc_region_kin(const sc_region *r) {
+    sc_kin us;
+    sc_os_kin(&us);
+    return memcmp(&us, &r->h->kin, sizeof us) == 0;
 }
 
 int sc_region_peek(const char *path, sc_options *o, char *fingerprint, int *recovering, char *why, size_t n) {
@@ -262,5 +317,7 @@ void sc_region_close(sc_region *r) {
 }
 
 int sc_region_flush(sc_region *r) {
-    return !r->file || r->read_only || sc_os_sync(r->base, r->total) ? SC_OK : SC_EIO;
+    if (!r->file || r->read_only) return SC_OK;
+    if (sc_region_lost(r) || sc_os_size(r->fd) < r->total) return SC_ELOST;
+    return sc_os_sync(r->base, r->total) ? SC_OK : SC_EIO;
 }

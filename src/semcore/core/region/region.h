@@ -5,7 +5,7 @@
  *
  * Parts are addressed by slot and block numbers, never by pointers. The header's first half, the
  * entries, their vectors and value chains are the truth; everything else is a function of the
- * committed entries and is rebuilt when its checksum does not match (engine/recovery).
+ * committed entries, and recovery makes it anew.
  * Offsets are recomputed from the geometry on opening; nothing in a file is trusted as an address.
  */
 #ifndef SC_REGION_H
@@ -23,11 +23,6 @@
 #define SC_LOCK_BYTES 128
 #define SC_SHARDS 16           /* of the ledger: processors write lines of their own */
 
-enum sc_counter {
-    SC_HITS_EXACT, SC_HITS_SEMANTIC, SC_MISSES, SC_PUTS, SC_EVICTIONS, SC_EXPIRATIONS, SC_DELETIONS,
-    SC_DAMAGED, SC_RECOVERIES, SC_TOKENS, SC_COST_NANO, SC_LATENCY_US, SC_COUNTERS
-};
-
 typedef struct sc_shard {      /* relaxed counters, kept over restarts */
     _Alignas(64) sc_a64 counts[SC_COUNTERS];
     sc_a32 accesses;
@@ -36,6 +31,10 @@ typedef struct sc_shard {      /* relaxed counters, kept over restarts */
 /* Where a file was last open: on the same start of the machine, as the same file and no copy, what lies
  * in the page cache is what its processes wrote. born: nanoseconds, as inode numbers are used again. */
 typedef struct sc_home { uint8_t boot[16]; uint64_t device, inode; int64_t born; } sc_home;
+
+/* Who may share the lock: it holds thread numbers, which mean something in one PID namespace only, in
+ * the layout of one C library. */
+typedef struct sc_kin { uint64_t pid_namespace; uint32_t library, mutex_bytes; } sc_kin;
 
 typedef struct sc_state {      /* derived; changed only under the lock */
     sc_a32 entries;            /* live ones */
@@ -62,6 +61,7 @@ typedef struct sc_header {
     sc_a32 writing;            /* 1: a writer is at work, or died at it */
     uint64_t derived_sum;
     sc_home home;
+    sc_kin kin;                /* of those who have it open */
     sc_a32 passed, to_pass;    /* slots that a recovery under way has seen, and will have; else 0 */
     _Alignas(64) uint8_t lock[SC_LOCK_BYTES];
     _Alignas(64) sc_state state;
@@ -121,6 +121,7 @@ typedef struct sc_region {
     int fd;
     bool file;                 /* also: verify checksums on reading */
     bool created;
+    bool alone;                /* opened while nobody else had the file open */
     bool read_only;
     bool suspect;              /* an index was found to disagree with an entry: recover before unlocking */
     uint32_t step;             /* accesses a tick: 1 while the cache is small */
@@ -135,7 +136,8 @@ bool sc_region_sound(const sc_region *r);  /* opened alone: nothing to recover *
 void sc_region_mark_open(sc_region *r);
 void sc_region_mark_clean(sc_region *r);
 bool sc_region_lost(const sc_region *r);
-int sc_region_copy(sc_region *r);          /* from now on a private copy of the file */
+bool sc_region_kin(const sc_region *r);    /* may we share the lock with those who have it open? */
+bool sc_region_still_there(const sc_region *r, const char *path);
 void sc_region_reset(sc_region *r);  /* to no entries; sections that a table search reads are wiped */
 
 /* layout.c */
@@ -145,7 +147,7 @@ void sc_layout_bind(sc_region *r, void *base);
 /* lock.c */
 enum { SC_LOCKED = 0, SC_OWNER_DIED = 1 };
 int sc_lock_init(sc_region *r);
-int sc_lock(sc_region *r); /* or SC_ELOST */
+int sc_lock(sc_region *r); /* or SC_ELOST, SC_EREGION */
 void sc_unlock(sc_region *r);
 
 static inline bool sc_slot_ok(const sc_region *r, uint32_t slot) { return slot < r->max_entries; }

@@ -43,16 +43,18 @@ void sc_blocks_give(sc_region *r, uint32_t head) {
     }
 }
 
-void sc_chain_write(sc_region *r, sc_cursor *at, const void *from, size_t n) {
+bool sc_chain_write(sc_region *r, sc_cursor *at, const void *from, size_t n) {
     const uint8_t *f = from;
     while (n > 0) {
         if (at->used == SC_BLOCK) *at = (sc_cursor){SC_LOAD(&r->chain[at->block]), 0};
+        if (at->block >= r->nblocks) return false;
         size_t part = SC_BLOCK - at->used < n ? SC_BLOCK - at->used : n;
         memcpy(r->blocks + (size_t)SC_BLOCK * at->block + at->used, f, part);
         at->used += (uint32_t)part;
         f += part;
         n -= part;
     }
+    return true;
 }
 
 bool sc_chain_read(const sc_region *r, uint32_t head, uint64_t skip, void *to, size_t n) {

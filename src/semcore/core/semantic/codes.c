@@ -25,8 +25,9 @@ static float largest(const float *v, uint32_t n) {
 static void quantise(const float *x, uint32_t n, float scale, int8_t *c) {
     float factor = 1 / scale;
     for (uint32_t i = 0; i < n; i++) {
-        int v = (int)(x[i] * factor + (x[i] < 0 ? -0.5f : 0.5f));
-        c[i] = (int8_t)(v > 127 ? 127 : v < -127 ? -127 : v);
+        float v = x[i] * factor + (x[i] < 0 ? -0.5f : 0.5f);
+        v = v < 127 ? v : 127; /* NaN too, which a forged vector may hold */
+        c[i] = (int8_t)(v > -127 ? v : -127);
     }
 }
 

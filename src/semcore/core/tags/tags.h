@@ -6,9 +6,7 @@
 #ifndef SC_TAGS_H
 #define SC_TAGS_H
 
-#include "../region/region.h"
-
-static inline uint32_t sc_tag_blocks(uint32_t ntags) { return (ntags + 3) / 4; }
+#include "../region/values.h"
 
 /* The entry's tag_block must hold sc_tag_blocks(n) blocks. */
 void sc_tags_link(sc_region *r, uint32_t slot, const uint64_t *tags, uint32_t n);
