@@ -1,6 +1,7 @@
 """Fixtures: an injected clock, a cache of bare vectors, and every ISA that this machine has."""
 
 import os
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,21 @@ def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)
+
+
+def forked(act) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return pid
+
+
+def in_children(acts) -> None:
+    """Runs each in a forked child, all at once, and fails if one raises."""
+    pids = [forked(act) for act in acts]
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * len(pids)

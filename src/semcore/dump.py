@@ -10,12 +10,14 @@ be found again under another) and every answer: keep it as safe as the cache its
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -222,6 +224,23 @@ def fresh_beside(path: Path) -> Path:
     return Path(name)
 
 
+def is_cache(path: Path) -> bool:
+    """Does the file start as a cache does, finished or not?"""
+    with open(path, "rb") as file:
+        return file.read(7) == b"semcore"
+
+
+@contextmanager
+def naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Within: what goes wrong with the temporary file is said of the one that it will be."""
+    try:
+        yield
+    except OSError as error:
+        words = (error.strerror or str(error)).replace(str(temporary), str(path))
+        named = words if str(path) in words else f"{path}: {words}"
+        raise OSError(error.errno or errno.EIO, named) from error
+
+
 def appear(temporary: Path, path: Path) -> None:
     """Gives a file its name, if nothing has it by now."""
     try:
@@ -246,7 +265,8 @@ def import_new(path: Path, source: BinaryIO, shape: Shape, progress: Progress = 
         raise ConfigError(f"path: {path} exists; an import makes a new file")
     temporary = fresh_beside(path)
     try:
-        moved = fill(temporary, read(source), shape, progress)
+        with naming(path, temporary):
+            moved = fill(temporary, read(source), shape, progress)
         appear(temporary, path)
         return moved
     except BaseException:
@@ -271,7 +291,8 @@ def compact(path: Path, shape: Shape, progress: Progress = silent) -> Moved:
         temporary = fresh_beside(path)
         try:
             same_owner(path, temporary)
-            moved = fill(temporary, frames(engine, progress), smallest(engine, shape))
+            with naming(path, temporary):
+                moved = fill(temporary, frames(engine, progress), smallest(engine, shape))
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

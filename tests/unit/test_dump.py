@@ -3,9 +3,11 @@
 import io
 import os
 import random
+import signal
 import stat
 import subprocess
 import sys
+import threading
 
 import msgpack
 import numpy as np
@@ -173,6 +175,30 @@ def test_a_forged_export_is_refused_or_harmless(tmp_path_factory, changes, heade
     engine.close()
 
 
+def test_a_damaged_vector_is_not_exported(filled):
+    """Or the import would give it a checksum that holds."""
+    with semcore.Cache(filled, embed=None, dim=24) as cache:
+        hit = cache.get(question(1), namespace="n1", context={"model": 1})
+        row = cache._vector_at(hit.id)
+        norm = np.linalg.norm(row.astype(np.float16).astype(np.float32))
+    image = bytearray(filled.read_bytes())
+    stored = (row * norm).astype(np.float16).tobytes()
+    image[image.index(stored[4:20]) + 3] ^= 0x40
+    filled.write_bytes(image)
+    frames = list(dump.read(io.BytesIO(exported(filled))))
+    assert len(frames) == 60  # the header, and all entries but one
+
+
+def test_an_export_finds_what_is_put_anew_meanwhile(filled):
+    """The entry moves to another slot, and its key was there all the time."""
+    with semcore.Cache(filled, embed=None, dim=24) as cache:
+        stream = dump.frames(cache)
+        next(stream)
+        for i in range(60):
+            cache.put(question(i), "new", namespace=f"n{i % 3}", context={"model": i % 2})
+        assert len(list(stream)) == 60
+
+
 def test_import_replaces_nothing(filled, tmp_path):
     image = exported(filled)
     before = filled.read_bytes()
@@ -197,6 +223,22 @@ def test_compact_into_another_shape(filled):
     assert contents(filled, "f32") == before  # every half is a float
     with semcore.Cache(filled, embed=None, dim=24, storage="f32") as cache:
         assert (cache.stats().max_entries, cache.stats().bytes) == (1000, 4 << 20)
+
+
+def test_compact_keeps_links_mode_and_owner(filled, tmp_path):
+    (tmp_path / "link").symlink_to("cache")
+    filled.chmod(0o660)
+    if os.geteuid() == 0:
+        os.chown(filled, 65534, 65534)
+    before = filled.stat()
+    assert dump.compact(tmp_path / "link", Shape()).kept == 60
+    after = filled.stat()
+    assert (tmp_path / "link").is_symlink()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert after.st_ino != before.st_ino
+    os.link(filled, tmp_path / "second name")
+    with pytest.raises(semcore.SemcoreError, match="2 names"):
+        dump.compact(filled, Shape())
 
 
 def test_compact_refuses_a_file_in_use(filled):
@@ -241,6 +283,46 @@ def test_the_commands(filled, tmp_path, capsys):
     assert main(["import", str(tmp_path / "third"), str(file)]) == 2
     assert "cut short or damaged" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "export", "other"]
+
+
+def test_export_writes_over_no_cache_and_into_pipes(filled, tmp_path, capsys):
+    before = contents(filled)
+    assert main(["export", str(filled), str(filled)]) == 2
+    assert "is a cache" in capsys.readouterr().err
+    assert contents(filled) == before
+    os.mkfifo(tmp_path / "pipe")
+    got = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    assert main(["export", str(filled), str(tmp_path / "pipe")]) == 0
+    reader.join()
+    assert len(list(dump.read(io.BytesIO(got[0])))) == 61
+    (tmp_path / "link").symlink_to("target")
+    assert main(["export", str(filled), str(tmp_path / "link")]) == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").stat().st_size == len(got[0])
+
+
+def test_a_terminated_command_leaves_nothing(filled, tmp_path, monkeypatch):
+    def end(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(dump, "put", end)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
+    try:
+        assert main(["compact", str(filled)]) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGHUP, before[1])
+    assert [p.name for p in tmp_path.iterdir()] == ["cache"]
+
+
+def test_a_reader_that_has_enough(filled):
+    command = [sys.executable, "-m", "semcore.cli", "export", filled, "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as export:
+        export.stdout.close()
+        assert export.wait(60) == 141
+        assert export.stderr.read().count(b"Traceback") == 0
 
 
 def test_from_pipe_to_pipe(filled, tmp_path):

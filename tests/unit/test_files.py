@@ -1,6 +1,7 @@
 """`semcore stats` and `semcore verify`."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -41,6 +42,19 @@ def test_stats_beside_a_user(path, capsys):
         assert cache.get("new").value == 1
 
 
+@pytest.mark.parametrize("json_too", [[], ["--json"]])
+def test_watching_in_a_pipe(path, json_too):
+    command = [sys.executable, "-m", "semcore.cli", "stats", str(path), "--watch", *json_too]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
+        seen = 0
+        for line in watcher.stdout:
+            seen += '"entries": 30' in line or "30 of 50" in line
+            if seen == 2:
+                break
+        watcher.terminate()
+    assert watcher.returncode == 143
+
+
 def test_verify(path, capsys):
     assert main(["verify", str(path)]) == 0
     assert "sound, 30 entries (0 damaged" in capsys.readouterr().out
@@ -49,7 +63,9 @@ def test_verify(path, capsys):
     image[at] ^= 1
     path.write_bytes(image)
     assert main(["verify", str(path)]) == 1
-    assert "an entry's checksum does not match" in capsys.readouterr().out
+    assert "an entry's checksum does not match; `semcore verify --repair`" in capsys.readouterr().out
+    assert main(["verify", "--repair", str(path)]) == 0
+    assert "sound, 29 entries (1 damaged" in capsys.readouterr().out
 
 
 def test_not_a_cache(tmp_path, capsys):

@@ -6,32 +6,14 @@ import pickle
 import signal
 import sys
 import threading
-import traceback
 
 import pytest
+from conftest import in_children
 
 import semcore
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="file-backed caches need Linux")
 OPTIONS = {"embed": None, "dim": 16, "max_entries": 100, "max_bytes": 200_000}
-
-
-def forked(act) -> int:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            act()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return pid
-
-
-def in_children(acts) -> None:
-    """Runs each in a forked child, all at once, and fails if one raises."""
-    pids = [forked(act) for act in acts]
-    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * len(pids)
 
 
 def in_child(act) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,68 @@ def test_a_file_truncated_under_a_live_mapping(tmp_path, cache, size):
         else contextlib.nullcontext()
     ):
         semcore.Cache(tmp_path / "cache", **OPTIONS).close()
+
+
+def test_an_entry_that_was_cut_off_is_not_served_as_zeros(tmp_path, cache):
+    """Only the values are gone: record and index are still there."""
+    value = b"59" * 100
+    assert cache.get("59").value == value
+    at = (tmp_path / "cache").read_bytes().index(value)
+    os.truncate(tmp_path / "cache", at - at % 4096)
+    with pytest.raises(semcore.RegionError, match="was truncated"):
+        cache.get("59")
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda cache: cache.get("7"), lambda cache: cache.get("none"), lambda cache: cache.delete("7"),
+        lambda cache: cache.invalidate("tag"), lambda cache: cache.clear(), lambda cache: cache.expire(),
+        lambda cache: cache.stats(), lambda cache: "7" in cache, lambda cache: list(cache),
+        lambda cache: cache.flush(), lambda cache: cache.validate(), lambda cache: cache.put("a", "b"),
+    ],
+)  # fmt: skip
+def test_the_first_call_already_says_so(tmp_path, cache, act):
+    os.truncate(tmp_path / "cache", 0)
+    with pytest.raises(semcore.RegionError, match="was truncated"):
+        act(cache)
+
+
+def test_other_processes_are_not_left_waiting(tmp_path, cache):
+    """The lock's page is still there: who finds the file cut off lets go of it."""
+
+    def child():
+        other = semcore.Cache(tmp_path / "cache", **OPTIONS)
+        os.truncate(tmp_path / "cache", 100_000)
+        with contextlib.suppress(semcore.RegionError):
+            use(other)
+        time.sleep(60)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    deadline = time.monotonic() + 30
+    while (tmp_path / "cache").stat().st_size > 100_000 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(semcore.RegionError, match="was truncated"):
+        use(cache)
+    process.kill()
+    process.join()
+
+
+def test_a_handler_installed_after_ours_may_hand_it_on(tmp_path):
+    """Python's faulthandler prints, and raises the signal again for the handler before it."""
+    result = run(
+        "import faulthandler\n"
+        "cache = semcore.Cache(sys.argv[1], **OPTIONS)\n"
+        "cache.put('q', 'a')\n"
+        "faulthandler.enable()\n"
+        "os.truncate(sys.argv[1], 0)\n"
+        "try: cache.get('q')\n"
+        "except semcore.RegionError as error: print(error)\n",
+        tmp_path / "cache",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "was truncated" in result.stdout
 
 
 def test_other_caches_of_the_process_go_on(tmp_path, cache):

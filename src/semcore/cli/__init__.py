@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -13,9 +14,12 @@ from importlib.util import find_spec
 class Terminated(BaseException):
     """The process was asked to end: what is half done is removed first."""
 
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+
 
 def terminate(signum: int, frame: object) -> None:
-    raise Terminated
+    raise Terminated(signum)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,13 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     transfer.add_parsers(commands)
     args = parser.parse_args(argv)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, terminate)
+        for signum in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, terminate)
     try:
         return int(args.run(args))
+    except BrokenPipeError:  # whoever read our output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (semcore.SemcoreError, ValueError, TypeError, OSError) as error:
         print(f"semcore {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    except Terminated:
-        return 128 + signal.SIGTERM
+    except Terminated as end:
+        return 128 + end.signum

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,40 +32,60 @@ def add_parsers(commands: Any) -> None:
     stats.set_defaults(run=run_stats)
     verify = commands.add_parser("verify", help="check every entry and every index of a cache file")
     verify.add_argument("path", type=Path, metavar="PATH")
+    verify.add_argument("--repair", action="store_true", help="drop what is damaged, make the indexes anew")
     verify.set_defaults(run=run_verify)
 
 
 def run_stats(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.live import Live
-
     engine = open_any(args.path, read_only=True)
     fingerprint = _engine.describe(engine)["fingerprint"]
     try:
-        if args.json:
-            print(json.dumps(asdict(Stats.of(engine._stats(), 0)) | {"embedder": fingerprint}, indent=2))
-        elif args.watch:
-            with Live(console=Console()) as live:
-                while True:
-                    live.update(table(args.path, Stats.of(engine._stats(), 0), fingerprint))
-                    time.sleep(1)
-        else:
-            Console().print(table(args.path, Stats.of(engine._stats(), 0), fingerprint))
+        with screen(args, fingerprint) as show:
+            show(Stats.of(engine._stats(), 0))
+            while args.watch:
+                time.sleep(1)
+                show(Stats.of(engine._stats(), 0))
     finally:
         engine.close()
     return 0
 
 
+@contextmanager
+def screen(args: argparse.Namespace, fingerprint: str) -> Iterator[Callable[[Stats], None]]:
+    """How stats are shown: as a line of JSON, as a table in place, or as one table after the other."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console()
+    if args.json:
+        indent = None if args.watch else 2
+        yield lambda s: print(json.dumps(asdict(s) | {"embedder": fingerprint}, indent=indent), flush=True)
+    elif args.watch and console.is_terminal:
+        with Live(console=console) as live:
+            yield lambda s: live.update(table(args.path, s, fingerprint))
+    else:
+        yield lambda s: console.print(table(args.path, s, fingerprint))
+
+
 def run_verify(args: argparse.Namespace) -> int:
     """Exit status 1 when something is wrong."""
-    engine = opened(args.path)
     try:
+        engine = opened(args.path)
+    except PermissionError:
+        if args.repair:
+            raise
+        engine = open_any(args.path, read_only=True)
+    try:
+        if args.repair:
+            engine.repair()
         why = engine.validate()
         entries, damaged = engine._stats()["entries"], engine._stats()["damaged"]
     finally:
         engine.close()
     if why is not None:
-        print(f"{args.path}: {why}")
+        print(
+            f"{args.path}: {why}; `semcore verify --repair` drops what is damaged and makes the indexes anew"
+        )
         return 1
     print(f"{args.path}: sound, {entries:,} entries ({damaged:,} damaged ones dropped since it was made)")
     return 0

@@ -1,7 +1,9 @@
-"""Progress bars, on standard error."""
+"""Progress on standard error: a bar on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -11,10 +13,15 @@ from semcore import _engine
 from semcore.dump import Progress, open_any
 from semcore.errors import SemcoreError
 
+EVERY = 5.0  # seconds between lines
+
 
 @contextmanager
 def bar(words: str) -> Iterator[Progress]:
     """A function of (done, total) that shows how far something is."""
+    if not sys.stderr.isatty():
+        yield Lines(words)
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -23,6 +30,19 @@ def bar(words: str) -> Iterator[Progress]:
     with Bars(*columns, console=Console(stderr=True)) as bars:
         task = bars.add_task(words, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+class Lines:
+    """Progress for a log: nothing of what is over soon."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        self._next = time.monotonic() + EVERY
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + EVERY
+            print(f"{self._words}: {done:,} of {total:,}", file=sys.stderr, flush=True)
 
 
 def opened(path: Path) -> _engine.Engine:

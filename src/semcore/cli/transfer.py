@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from semcore import _args, dump
 from semcore.cli.progress import bar, opened
 from semcore.cli.report import size
+from semcore.errors import ConfigError, RegionError
 
 
 def add_parsers(commands: Any) -> None:
@@ -46,8 +47,14 @@ def shape_of(args: argparse.Namespace) -> dump.Shape:
 
 @contextmanager
 def sink(name: str) -> Iterator[BinaryIO]:
-    """A file that appears whole or not at all, mode 0600; or a pipe or device, or standard output."""
+    """A file that appears whole or not at all, mode 0600; or a pipe or device, or standard output.
+
+    Raises:
+        ConfigError: it is a cache file, or a terminal.
+    """
     if name == "-":
+        if sys.stdout.isatty():
+            raise ConfigError("FILE: an export is bytes, which a terminal cannot show; pipe them on")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
@@ -56,9 +63,11 @@ def sink(name: str) -> Iterator[BinaryIO]:
         with open(path, "wb") as file:
             yield file
         return
+    if path.exists() and dump.is_cache(path):
+        raise ConfigError(f"FILE: {path} is a cache; an export replaces none")
     temporary = dump.fresh_beside(path)
     try:
-        with open(temporary, "wb") as file:
+        with dump.naming(path, temporary), open(temporary, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -82,13 +91,19 @@ def run_export(args: argparse.Namespace) -> int:
 
 def run_import(args: argparse.Namespace) -> int:
     with bar("importing") as progress:
-        if args.file == "-":
-            moved = dump.import_new(args.path, sys.stdin.buffer, shape_of(args), progress)
-        else:
-            with open(args.file, "rb") as file:
-                moved = dump.import_new(args.path, file, shape_of(args), progress)
+        moved = import_from(args, progress)
     say(args.path, moved)
     return 0
+
+
+def import_from(args: argparse.Namespace, progress: dump.Progress) -> dump.Moved:
+    if args.file == "-":
+        return dump.import_new(args.path, sys.stdin.buffer, shape_of(args), progress)
+    with open(args.file, "rb") as file:
+        try:
+            return dump.import_new(args.path, file, shape_of(args), progress)
+        except RegionError as error:
+            raise RegionError(f"{args.file}: {error}") from error
 
 
 def run_compact(args: argparse.Namespace) -> int:
