@@ -1,5 +1,6 @@
 """What both servers share: the cache, opened once a process, and what goes in and out."""
 
+import atexit
 import json
 import os
 
@@ -13,6 +14,7 @@ cache = Cache(
     max_bytes="64 MiB",
     threshold=0.8,
 )
+atexit.register(cache.close)  # a file closed cleanly need not be checked after a reboot
 
 
 def question(content_type: str, body: bytes) -> str:

@@ -19,6 +19,7 @@ The map:
     core/         the engine in C11: region, exact, semantic, eviction, simd
 """
 
+from semcore._args import bytes_needed
 from semcore.cache import Cache
 from semcore.errors import CapacityError, ConfigError, EmbeddingError, RegionError, SemcoreError
 from semcore.hit import Candidate, Explanation, Hit, Lookup, Saving, Stats
@@ -37,4 +38,5 @@ __all__ = [
     "Saving",
     "SemcoreError",
     "Stats",
+    "bytes_needed",
 ]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from numbers import Real
 from typing import NamedTuple, TypeGuard
 
+from semcore import _engine
 from semcore.embed import Embedder
 from semcore.errors import ConfigError
 
@@ -28,6 +29,16 @@ def parse_bytes(size: int | str) -> int:
     if not 0 < number < 1 << 48:
         raise ValueError(f"max_bytes: expected 1 to 2^48 bytes, got {number}")
     return number
+
+
+def bytes_needed(entries: int, answer_bytes: int, dim: int = 0, storage: str = "f16") -> int:
+    """The `max_bytes` of a cache for so many entries.
+
+    answer_bytes: of an answer with its text and 8 bytes a tag, on average. dim, storage: of the vectors, as
+    for `Cache`; 0: none.
+    """
+    blocks = -(-answer_bytes // 128)  # of a value's fixed size
+    return _engine.bytes_for(dim, storage, entries, entries * blocks)
 
 
 def check_ttl(ttl: float | None, sliding: bool) -> float:

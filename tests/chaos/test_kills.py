@@ -4,6 +4,7 @@ Seconds by SEMCORE_CHAOS_SECONDS (10 unless told).
 """
 
 import hashlib
+import itertools
 import os
 import random
 import signal
@@ -23,37 +24,40 @@ KEYS = 500
 VECTORS = np.random.default_rng(0).standard_normal((KEYS, 32)).astype(np.float32)
 
 
-def answer(key: int, version: int) -> bytes:
-    body = b"%d|%d|" % (key, version) + bytes([key % 256]) * (version % 2500)
+def answer(key: int, namespace: str, version: int) -> bytes:
+    body = b"%d|%s|%d|" % (key, namespace.encode(), version) + bytes([key % 256]) * (version % 2500)
     return hashlib.blake2b(body, digest_size=16).digest() + body
 
 
-def check(value: bytes, key: int) -> None:
+def check(value: bytes, key: int, namespace: str) -> None:
     digest, body = value[:16], value[16:]
     assert hashlib.blake2b(body, digest_size=16).digest() == digest, "a torn value was served"
     assert int(body.split(b"|")[0]) == key, "another question's answer was served"
+    assert body.split(b"|")[1] == namespace.encode(), "another tenant's answer was served"
 
 
 def write(cache, dice) -> None:
-    key = dice.randrange(KEYS)
-    where = {"namespace": f"{key % 2}"}
+    """The same questions, with the same vectors, in both namespaces."""
+    key, namespace = dice.randrange(KEYS), dice.choice("ab")
     ttl = 0.2 if key % 7 == 0 else None
-    value = answer(key, dice.randrange(10_000))
-    cache.put(f"{key}", value, vector=VECTORS[key], ttl=ttl, tags=[f"{key % 11}"], **where)
+    value = answer(key, namespace, dice.randrange(10_000))
+    cache.put(f"{key}", value, vector=VECTORS[key], ttl=ttl, tags=[f"{key % 11}"], namespace=namespace)
     if dice.random() < 0.1:
-        cache.delete(f"{dice.randrange(KEYS)}", **where)
+        cache.delete(f"{dice.randrange(KEYS)}", namespace=namespace)
     if dice.random() < 0.02:
-        cache.invalidate(f"{key % 11}", **where)
+        cache.invalidate(f"{key % 11}", namespace=namespace)
+    if dice.random() < 0.001:
+        cache.clear(namespace)
 
 
 def read(cache, dice) -> None:
-    key = dice.randrange(KEYS)
+    key, namespace = dice.randrange(KEYS), dice.choice("ab")
     for hit in (
-        cache.get(f"{key}", namespace=f"{key % 2}"),
-        cache.get("?", namespace=f"{key % 2}", vector=VECTORS[key]),
+        cache.get(f"{key}", namespace=namespace),
+        cache.get("?", namespace=namespace, vector=VECTORS[key]),
     ):
         if hit is not None:
-            check(hit.value, key)
+            check(hit.value, key, namespace)
 
 
 def work(path, step, seed, report) -> None:
@@ -101,9 +105,9 @@ def test_kills(tmp_path):
         stats = cache.stats()
         assert stats.damaged == 0
         assert stats.evictions > 100
-        for key in range(KEYS):
-            hit = cache.get(f"{key}", namespace=f"{key % 2}")
+        for key, namespace in itertools.product(range(KEYS), "ab"):
+            hit = cache.get(f"{key}", namespace=namespace)
             if hit is not None:
-                check(hit.value, key)
+                check(hit.value, key, namespace)
     print(f"{kills} kills survived, {stats.puts} puts, {stats.evictions} evictions")
     assert kills > SECONDS * 5

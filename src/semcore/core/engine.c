@@ -200,7 +200,9 @@ uint32_t sc_engine_find(const sc_region *r, const uint64_t key[2], sc_entry *out
     for (int tries = 0; tries < 16; tries++) {
         uint32_t moves = SC_LOAD_ACQ(r->exact.moves);
         for (sc_probe p = sc_table_probe(&r->exact, sc_key_tag(key)); sc_probe_next(&r->exact, &p);) {
-            if (!sc_slot_ok(r, p.number) || !sc_entry_snapshot(r, p.number, out)) continue;
+            if (!sc_slot_ok(r, p.number)) continue;
+            SC_PREFETCH(&r->hot[p.number]);
+            if (!sc_entry_snapshot(r, p.number, out)) continue;
             if (out->key[0] == key[0] && out->key[1] == key[1]) return p.number;
         }
         atomic_thread_fence(memory_order_acquire);

@@ -29,11 +29,21 @@ static bool record_whole(const sc_region *r, const sc_entry *e) {
     return !r->file || (e->sum == sc_entry_sum(r, e) && sc_payload_bytes(e) <= (uint64_t)SC_BLOCK * r->nblocks);
 }
 
+/* What a hit touches next lies far apart: in a large cache every place is a miss of memory or of its address. */
+static void fetch_ahead(const sc_region *r, const sc_entry *e) {
+    if (e->block < r->nblocks) {
+        SC_PREFETCH(r->blocks + (size_t)SC_BLOCK * e->block);
+        SC_PREFETCH(&r->chain[e->block]);
+    }
+    SC_PREFETCH(sc_sketch_line(r, e->key[1]));
+}
+
 /* The live entry of a key; of no other partition than the one that is asked for, if any is. */
 static int find(sc_cache *c, const uint64_t key[2], const sc_part *part, int64_t now, sc_ref *out) {
     sc_entry e;
     uint32_t slot = sc_engine_find(&c->r, key, &e);
     if (slot == SC_NIL) return SC_ENOTFOUND;
+    fetch_ahead(&c->r, &e);
     if (!record_whole(&c->r, &e)) {
         sc_engine_drop_damaged(c, slot);
         return SC_ENOTFOUND;
