@@ -32,7 +32,11 @@ else:
 engine = Extension(
     "semcore._engine",
     sources=["src/semcore/_engine.pyx", *sorted(glob("src/semcore/core/**/*.c", recursive=True))],
-    depends=["src/semcore/_engine.pxd", *sorted(glob("src/semcore/*.pxi")), *sorted(glob("src/semcore/core/**/*.h", recursive=True))],
+    depends=[
+        "src/semcore/_engine.pxd",
+        *sorted(glob("src/semcore/*.pxi")),
+        *sorted(glob("src/semcore/core/**/*.h", recursive=True)),
+    ],
     include_dirs=["src/semcore", numpy.get_include()],
     define_macros=[
         ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
