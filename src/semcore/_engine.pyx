@@ -680,6 +680,7 @@ cdef int raise_for(int rc, str why, int error=0) except -1:
     raise RegionError(why or f"the region is damaged (code {rc})")
 
 
+include "_table.pxi"
 include "_records.pxi"
 include "_files.pxi"
 

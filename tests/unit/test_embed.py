@@ -116,7 +116,7 @@ def test_wordllama_offline(monkeypatch):
         raise AssertionError("an embedder must not use the network")
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
-    embedder = resolve("default")
+    embedder = resolve("wordllama")
     assert embedder.dim == 256
     assert embedder.fingerprint.startswith("wordllama:")
     many = embedder.many(["where is my order?", "", "\ud800"])
@@ -127,7 +127,7 @@ def test_wordllama_offline(monkeypatch):
         assert cache.get("how do I bake bread") is None
 
 
-def test_the_default_without_its_extra(monkeypatch):
+def test_wordllama_without_its_extra(monkeypatch):
     import builtins
 
     real = builtins.__import__
@@ -139,4 +139,4 @@ def test_the_default_without_its_extra(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(semcore.ConfigError, match=r"pip install 'semcore\[wordllama\]'"):
-        semcore.Cache()
+        semcore.Cache(embed="wordllama")

@@ -152,7 +152,6 @@ def test_without_an_embedder(capsys, file):
 
 
 def test_the_example_of_the_readme(capsys):
-    pytest.importorskip("wordllama")
     before = logging.getLogger().level
     assert main(["replay", str(EXAMPLE), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -167,7 +166,6 @@ def test_banking77(capsys):
     path = DATA / "prompts" / "banking77.tsv.gz"
     if not path.exists():
         pytest.skip("needs the shared data set banking77")
-    pytest.importorskip("wordllama")
     assert main(["replay", str(path), "--json", "--limit", "3000", "--shuffle", "0"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert 0.05 < report["hits"] / report["requests"] < 0.5

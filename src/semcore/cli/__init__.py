@@ -1,4 +1,4 @@
-"""The `semcore` command. Its output needs the package `rich` (in the extras `cli` and `wordllama`)."""
+"""The `semcore` command. With the package `rich` (extra `cli`) its tables and progress look better."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 
 class Terminated(BaseException):
@@ -24,9 +23,6 @@ def terminate(signum: int, frame: object) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status (2: a bad argument or an unusable file)."""
-    if find_spec("rich") is None:
-        print("semcore: the command line needs an extra: pip install 'semcore[cli]'", file=sys.stderr)
-        return 2
     import semcore
     from semcore.cli import files, replay, transfer
 

@@ -12,16 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from semcore import _engine
+from semcore.cli.console import console, table
 from semcore.cli.progress import opened
 from semcore.cli.report import size
 from semcore.dump import open_any
 from semcore.hit import Stats
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def add_parsers(commands: Any) -> None:
@@ -53,18 +51,17 @@ def run_stats(args: argparse.Namespace) -> int:
 @contextmanager
 def screen(args: argparse.Namespace, fingerprint: str) -> Iterator[Callable[[Stats], None]]:
     """How stats are shown: as a line of JSON, as a table in place, or as one table after the other."""
-    from rich.console import Console
-    from rich.live import Live
-
-    console = Console()
+    out = console()
     if args.json:
         indent = None if args.watch else 2
         yield lambda s: print(json.dumps(asdict(s) | {"embedder": fingerprint}, indent=indent), flush=True)
-    elif args.watch and console.is_terminal:
-        with Live(console=console) as live:
-            yield lambda s: live.update(table(args.path, s, fingerprint))
+    elif args.watch and out.is_terminal:
+        from rich.live import Live
+
+        with Live(console=out) as live:
+            yield lambda s: live.update(shown(args.path, s, fingerprint))
     else:
-        yield lambda s: console.print(table(args.path, s, fingerprint))
+        yield lambda s: out.print(shown(args.path, s, fingerprint))
 
 
 def run_verify(args: argparse.Namespace) -> int:
@@ -91,14 +88,8 @@ def run_verify(args: argparse.Namespace) -> int:
     return 0
 
 
-def table(path: Path, s: Stats, fingerprint: str) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    out = Table(title=escape(str(path)), show_header=False, title_justify="left")
-    for name, text in rows(s, fingerprint):
-        out.add_row(name, escape(text))
-    return out
+def shown(path: Path, s: Stats, fingerprint: str) -> Any:
+    return table(("", ""), rows(s, fingerprint), title=str(path), left=2)
 
 
 def rows(s: Stats, fingerprint: str) -> list[tuple[str, str]]:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from semcore import _engine
+from semcore.cli.console import have_rich
 from semcore.dump import Progress, open_any
 from semcore.errors import SemcoreError
 
+T = TypeVar("T")
 EVERY = 5.0  # seconds between lines
 
 
 @contextmanager
 def bar(words: str) -> Iterator[Progress]:
     """A function of (done, total) that shows how far something is."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not have_rich():
         yield Lines(words)
         return
     from rich.console import Console
@@ -43,6 +46,15 @@ class Lines:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + EVERY
             print(f"{self._words}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+
+
+def tracked(steps: Iterable[T], words: str, total: int) -> Iterator[T]:
+    """The steps, with their progress shown."""
+    with bar(words) as progress:
+        for done, step in enumerate(steps, 1):
+            yield step
+            if done % 64 == 0 or done == total:
+                progress(done, total)
 
 
 def opened(path: Path) -> _engine.Engine:

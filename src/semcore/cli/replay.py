@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 import semcore
+from semcore.cli.console import console
+from semcore.cli.progress import tracked
 from semcore.cli.report import Layer, Report, SweepPoint, render
 from semcore.cli.traffic import Request, read
 from semcore.embed import Embedder, EmbedFunction, resolve
@@ -187,15 +189,6 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import track
-
-    progress = Console(stderr=True)
-    out = Console()
-
-    def tracked(steps: Iterable[Any], what: str, total: int) -> Iterable[Any]:
-        return track(steps, what, total=total, console=progress, transient=True)
-
     requests = read(args.file, args.limit)
     if args.shuffle is not None:
         order = np.random.default_rng(args.shuffle).permutation(len(requests))
@@ -217,10 +210,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report.as_dict(), indent=2))
     else:
-        render(report, out)
+        render(report, console())
     if args.plot:
         from semcore.cli.plot import plot
 
         plot(report, replay.trail, args.plot)
-        progress.print(f"plot written to {args.plot}", markup=False)
+        print(f"plot written to {args.plot}", file=sys.stderr)
     return 0

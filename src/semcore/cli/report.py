@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from semcore.cli.console import table
 
 
 @dataclass(frozen=True)
@@ -73,29 +72,18 @@ class Report:
         }
 
 
-def render(report: Report, out: Console) -> None:
-    """Prints the report."""
-    from rich.table import Table
-
+def render(report: Report, out: Any) -> None:
+    """Prints the report on a console."""
     title = f"{report.file}: {report.requests:,} prompts in {report.seconds:.2f} s"
     out.print(title, highlight=False, markup=False)
-    table = Table("layer", "prompts", "share", "p50", "p99", title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for layer in report.layers:
-        table.add_row(
-            layer.name,
-            f"{layer.count:,}",
-            f"{layer.count / report.requests:.1%}",
-            micro(layer.p50_us),
-            micro(layer.p99_us),
-        )
+    rows = [
+        (x.name, f"{x.count:,}", f"{x.count / report.requests:.1%}", micro(x.p50_us), micro(x.p99_us))
+        for x in report.layers
+    ]
     if report.embedding.count:
         e = report.embedding
-        table.add_row(
-            "(of which embedding)", f"{e.count:,}", "", micro(e.p50_us), micro(e.p99_us), style="dim"
-        )
-    out.print(table)
+        rows.append(("(of which embedding)", f"{e.count:,}", "", micro(e.p50_us), micro(e.p99_us)))
+    out.print(table(("layer", "prompts", "share", "p50", "p99"), rows))
     for name, text in facts(report):
         out.print(f"  {name:<16}{text}", highlight=False, markup=False)
     if report.sweep:
@@ -126,13 +114,11 @@ def deflected(report: Report) -> str:
 
 
 def sweep_table(report: Report) -> Any:
-    from rich.table import Table
-
-    table = Table("threshold", "hits", "wrong hits")
-    for point in report.sweep:
-        share = "" if point.wrong_ratio is None else f"{point.wrong_ratio:.2%}"
-        table.add_row(f"{point.threshold:.2f}", f"{point.hit_ratio:.1%}", share)
-    return table
+    rows = [
+        (f"{p.threshold:.2f}", f"{p.hit_ratio:.1%}", "" if p.wrong_ratio is None else f"{p.wrong_ratio:.2%}")
+        for p in report.sweep
+    ]
+    return table(("threshold", "hits", "wrong hits"), rows)
 
 
 def micro(us: float | None) -> str:

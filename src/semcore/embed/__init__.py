@@ -105,7 +105,11 @@ def resolve(embed: str | EmbedFunction | None) -> Embedder | None:
         return None
     if isinstance(embed, Embedder):
         return embed
-    if embed in ("default", "wordllama"):
+    if embed == "default":
+        from semcore.embed.static import Static
+
+        return Static()
+    if embed == "wordllama":
         from semcore.embed.wordllama import WordLlama
 
         return Embedder(WordLlama())

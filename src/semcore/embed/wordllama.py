@@ -28,10 +28,7 @@ class WordLlama:
         try:
             import wordllama
         except ImportError as error:
-            raise ConfigError(
-                "embed: the default embedder needs an extra: pip install 'semcore[wordllama]'"
-                " (or pass a callable, or embed=None and your own vectors)"
-            ) from error
+            raise ConfigError("embed: wordllama needs an extra: pip install 'semcore[wordllama]'") from error
         finally:  # its import configures the application's root logger
             root.handlers[:] = handlers
             root.setLevel(level)

@@ -56,3 +56,17 @@ static inline __m512d emulated_fmadd_pd(__m512d a, __m512d b, __m512d c) {
 }
 #undef _mm512_fmadd_pd
 #define _mm512_fmadd_pd emulated_fmadd_pd
+
+#undef _mm512_madd_epi16 /* SIMDe 0.7.4 gives it four parameters */
+#define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
+
+static inline __m512i emulated_shuffle_i64x2(__m512i a, __m512i b, int how) {
+    uint64_t x[8], y[8], z[8];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &b, sizeof y);
+    for (int i = 0; i < 4; i++) memcpy(z + 2 * i, (i < 2 ? x : y) + 2 * (how >> 2 * i & 3), 16);
+    memcpy(&a, z, sizeof z);
+    return a;
+}
+#undef _mm512_shuffle_i64x2
+#define _mm512_shuffle_i64x2 emulated_shuffle_i64x2

@@ -8,6 +8,7 @@
 #define SC_KERNELS_H
 
 #include "../common.h"
+#include "rows.h"
 
 typedef struct sc_kernels {
     const char *name;
@@ -28,6 +29,8 @@ typedef struct sc_kernels {
     /* XXH3's inner loop: acc takes in n stripes of 64 bytes, the secret moving on by 8 a stripe. */
     void (*stripes)(uint64_t acc[8], const uint8_t *in, size_t n, const uint8_t *secret);
     bool (*ascii)(const uint8_t *p, size_t n);
+    sc_sum_rows *sum_rows_i8, *sum_rows_u4; /* rows.h */
+    sc_to_unit *to_unit;
 } sc_kernels;
 
 extern const sc_kernels *sc_k; /* the chosen table */

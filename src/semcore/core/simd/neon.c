@@ -109,7 +109,8 @@ static void narrow_neon(const float *from, uint16_t *to, size_t n) {
 
 const sc_kernels sc_kernels_neon = {"neon", dot_u4_neon, sum_signs_neon, match_neon,
                                     dot_f16_neon, dot_f32_neon, widen_neon, narrow_neon, sc_stripes_scalar,
-                                    sc_ascii_scalar};
+                                    sc_ascii_scalar,
+        sc_sum_rows_i8_neon, sc_sum_rows_u4_neon, sc_to_unit_neon};
 #else
 typedef int sc_no_neon; /* ISO C forbids an empty file */
 #endif

@@ -115,4 +115,5 @@ bool sc_ascii_scalar(const uint8_t *p, size_t n) {
 
 const sc_kernels sc_kernels_scalar = {"scalar", dot_u4_scalar, sum_signs_scalar, match_scalar,
                                       dot_f16_scalar, dot_f32_scalar, widen_scalar, narrow_scalar, sc_stripes_scalar,
-                                      sc_ascii_scalar};
+                                      sc_ascii_scalar,
+        sc_sum_rows_i8_scalar, sc_sum_rows_u4_scalar, sc_to_unit_scalar};

@@ -252,10 +252,12 @@ AVX2_KERNEL bool ascii_avx2(const uint8_t *p, size_t n) {
 
 const sc_kernels sc_kernels_avx2 = {"avx2", dot_u4_avx2, sum_signs_avx2, match_avx2,
                                     dot_f16_avx2, dot_f32_avx2, widen_avx2, narrow_avx2, stripes_avx2,
-                                    ascii_avx2};
+                                    ascii_avx2,
+        sc_sum_rows_i8_avx2, sc_sum_rows_u4_avx2, sc_to_unit_avx2};
 const sc_kernels sc_kernels_avx512 = {"avx512", dot_u4_avx512, sum_signs_avx2, match_avx512,
                                       dot_f16_avx512, dot_f32_avx512, widen_avx2, narrow_avx2, stripes_avx2,
-                                    ascii_avx2};
+                                    ascii_avx2,
+        sc_sum_rows_i8_avx512, sc_sum_rows_u4_avx512, sc_to_unit_avx2};
 #else
 typedef int sc_no_x86; /* ISO C forbids an empty file */
 #endif
