@@ -118,10 +118,13 @@ def test_a_lock_that_is_none_is_an_error(path):
 def test_a_signal_ends_the_wait(path):
     code = (
         "import signal, sys, semcore\n"
-        "def stop(*_): raise KeyboardInterrupt\n"
+        "def stop(*_):\n"
+        "    signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
+        "    raise KeyboardInterrupt\n"
         "signal.signal(signal.SIGALRM, stop)\n"
-        "print('waiting', flush=True)\n"
-        "try: semcore.Cache(sys.argv[1], embed=None)\n"
+        "try:\n"
+        "    print('waiting', flush=True)\n"
+        "    semcore.Cache(sys.argv[1], embed=None)\n"
         "except KeyboardInterrupt: print('stopped')\n"
     )
     with open(path, "rb") as holder:
