@@ -7,11 +7,14 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from numbers import Real
-from typing import NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from semcore import _engine
 from semcore.embed import Embedder
 from semcore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from semcore.embed.static import Static
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
 MOST_SLIDING = 4_000_000
@@ -96,7 +99,7 @@ def is_id(key: object) -> TypeGuard[int]:
     return isinstance(key, int) and 0 <= key < 1 << 64
 
 
-def resolve_dim(dim: int | None, embedder: Embedder | None) -> int:
+def resolve_dim(dim: int | None, embedder: Embedder | Static | None) -> int:
     if embedder is not None:
         if dim is not None and dim != embedder.dim:
             raise ConfigError(f"dim: {dim} was given, but the embedder returns {embedder.dim}")

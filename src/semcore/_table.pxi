@@ -58,6 +58,7 @@ cdef class Table:
 
     Args:
         path: a file that `semcore.embed.table.write` made.
+        max_tokens: a text of more pieces has no vector. None: any number (0 as an attribute).
 
     Raises:
         OSError: it cannot be read. ValueError: it is not a table, or one of another version.
@@ -69,8 +70,9 @@ cdef class Table:
     cdef readonly uint32_t bits
     cdef readonly uint32_t pieces
     cdef readonly uint32_t unknown
+    cdef readonly uint64_t max_tokens
 
-    def __init__(self, path):
+    def __init__(self, path, *, max_tokens=None):
         cdef char why[512]
         cdef bytes raw = os.fsencode(path)
         if b"\0" in raw:
@@ -84,6 +86,7 @@ cdef class Table:
         if rc != SC_OK:
             raise ValueError((<bytes>why).decode("utf-8", "replace"))
         self.path = path
+        self.max_tokens = limit(max_tokens)
         self.dim, self.bits = self.t.dim, self.t.bits
         self.pieces, self.unknown = self.t.v.count, self.t.v.unknown
 
@@ -120,15 +123,16 @@ cdef class Table:
         """Whose work the rows are, and what they may be used for."""
         return self.string(self.t.licence)
 
-    def embed(self, text, max_tokens=None):
+    def __call__(self, text):
         """The text's vector, float32[dim] of length 1, or None when it has none (no words, too many, a sum of zero).
 
         Args:
             text: any `str`; lone surrogates are skipped.
-            max_tokens: a text of more pieces has no vector. None: any number.
+
+        Raises:
+            OSError: the file was truncated while it was open. TypeError: not a `str`.
         """
         cdef Words s
-        cdef uint64_t most = limit(max_tokens)
         cdef cnp.npy_intp shape = self.dim
         cdef int rc
         self.check()
@@ -137,18 +141,17 @@ cdef class Table:
         cdef float *to = <float *>cnp.PyArray_DATA(out)
         if s.size > TEXT_ABOVE:
             with nogil:
-                rc = sc_static_embed(&self.t, s.at, s.size, most, to)
+                rc = sc_static_embed(&self.t, s.at, s.size, self.max_tokens, to)
         else:
-            rc = sc_static_embed(&self.t, s.at, s.size, most, to)
+            rc = sc_static_embed(&self.t, s.at, s.size, self.max_tokens, to)
         self.check()
         return out if rc == SC_OK else None
 
-    def embed_many(self, texts, max_tokens=None):
+    def embed_many(self, texts):
         """The vectors of several texts, float32[len(texts), dim]; zeros where a text has none. Without the GIL."""
         cdef tuple held = tuple(texts)
         cdef cnp.npy_intp n = len(held), i
         cdef cnp.npy_intp[2] shape = [n, self.dim]
-        cdef uint64_t most = limit(max_tokens)
         self.check()
         out = cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT32, 0)
         cdef float *to = <float *>cnp.PyArray_DATA(out)
@@ -159,7 +162,7 @@ cdef class Table:
             keep = [view_words(text, s + i) for i, text in enumerate(held)]
             with nogil:
                 for i in range(n):
-                    sc_static_embed(&self.t, s[i].at, s[i].size, most, to + i * self.dim)
+                    sc_static_embed(&self.t, s[i].at, s[i].size, self.max_tokens, to + i * self.dim)
         finally:
             free(s)
         self.check()

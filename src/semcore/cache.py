@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from semcore._args import PutOptions, check_nearest, check_threshold, check_ttl,
 from semcore.embed import Embedder, EmbedFunction, Vector, resolve
 from semcore.flight import Ask, Flights, cosine
 from semcore.hit import Explanation, Hit, Lookup, Stats, reason
+
+if TYPE_CHECKING:
+    from semcore.embed.static import Static
 
 Text = str | bytes
 T = TypeVar("T")
@@ -282,7 +285,7 @@ class Cache(_engine.Engine):
         return Stats.of(self._stats(), self._refused)
 
     @property
-    def embedder(self) -> Embedder | None:
+    def embedder(self) -> Embedder | Static | None:
         """The embedder in use, with its `dim` and `fingerprint`; None with bare vectors."""
         return self._embed
 
@@ -376,8 +379,8 @@ class Cache(_engine.Engine):
         return self._get_semantic(ask.vector, ask.namespace, ask.context, ask.floor, False)
 
     def _landed(self, ask: Ask) -> Hit | None:
-        """The entry of exactly this question's text; a miss is counted, a hit is not."""
-        hit = self._get_exact(ask.text, ask.namespace, ask.context, ask.floor, False)
+        """The entry of exactly this question's text, that came while we looked; counted, hit or miss."""
+        hit = self._get_exact(ask.text, ask.namespace, ask.context, ask.floor, True)
         if hit is None:
             self._miss()
         return hit

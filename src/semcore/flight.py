@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import threading
 import time
@@ -80,6 +79,8 @@ class Flights:
 
     async def arun(self, cache: Cache, ask: Ask, compute: Callable[[Any], Awaitable[T]]) -> T:
         """The same for a coroutine function."""
+        import asyncio  # a third of the package's import time, and here it is there already
+
         task = asyncio.current_task()
         while (hit := cache._find(ask)) is None:
             flight, leads = self._join(ask, task)
@@ -217,6 +218,8 @@ class Leading:
 
 async def follow(answer: Future[T]) -> T:
     """Waits for another caller's answer; cancelling the waiter does not cancel the answer."""
+    import asyncio
+
     waiter = asyncio.wrap_future(answer)
     waiter.add_done_callback(lambda done: done.cancelled() or done.exception())  # retrieved, whoever left
     try:

@@ -12,7 +12,7 @@ from semcore.embed.static import Static
 
 
 def test_the_table_of_the_package_is_whole():
-    table = static.default_table()
+    table = static.default()
     assert table.validate() is None
     assert (table.dim, table.bits, table.pieces) == (256, 8, 30522)
     assert "Apache-2.0" in table.licence
@@ -77,4 +77,4 @@ def test_a_file_that_is_no_table(tmp_path):
     image = bytearray(static.DEFAULT.read_bytes())
     image[5_000_000] ^= 1
     path.write_bytes(image)
-    assert Static(path).table.validate() == "the checksum does not match"
+    assert Static(path).validate() == "the checksum does not match"

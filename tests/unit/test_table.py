@@ -51,7 +51,7 @@ def test_vectors(made):
     assert (t.name, t.licence, t.dim, t.validate()) == ("n\u00e4me", "Apache-2.0", rows.shape[1], None)
     assert t.fingerprint == f"n\u00e4me:{path.read_bytes()[16:24].hex()}"
     for text in texts():
-        got = t.embed(text)
+        got = t(text)
         assert got.dtype == np.float32
         assert got.shape == (t.dim,)
         assert math.isclose(np.linalg.norm(got), 1, abs_tol=1e-6)
@@ -63,19 +63,20 @@ def test_many_equals_one(made):
     batch = [*texts(), "", "w7"]
     many = t.embed_many(batch)
     for text, row in zip(batch, many, strict=True):
-        one = t.embed(text)
+        one = t(text)
         assert np.array_equal(row, np.zeros(t.dim) if one is None else one)
     assert t.embed_many([]).shape == (0, t.dim)
-    for text, row in zip(batch, t.embed_many(batch, max_tokens=3), strict=True):
-        one = t.embed(text) if len(t.tokens(text)) <= 3 else None
+    few = Table(made[0], max_tokens=3)
+    for text, row in zip(batch, few.embed_many(batch), strict=True):
+        one = t(text) if len(t.tokens(text)) <= 3 else None
         assert np.array_equal(row, np.zeros(t.dim) if one is None else one)
-        assert (t.embed(text, max_tokens=3) is None) == (one is None)
+        assert (few(text) is None) == (one is None)
 
 
 def test_no_vector(made):
     t = Table(made[0])
     for text in ("", " \n\u2028", "\0\u200b", "\ud800", "w7", "w7 w7"):
-        assert t.embed(text) is None
+        assert t(text) is None
         assert not t.embed_many([text]).any()
 
 
@@ -141,7 +142,7 @@ def test_a_table_is_opened_once(made):
     with pytest.raises(ValueError, match="open already"):
         t.__init__(made[0])
     with pytest.raises(ValueError, match="is not open"):
-        Table.__new__(Table).embed("a")
+        Table.__new__(Table)("a")
 
 
 def test_truncated_while_open(made):
@@ -149,7 +150,7 @@ def test_truncated_while_open(made):
     code = (
         "import os, sys; from semcore._engine import Table\n"
         "t = Table(sys.argv[1]); os.truncate(sys.argv[1], 0)\n"
-        "try: t.embed('w1 w2'); t.embed('w1')\n"
+        "try: t('w1 w2'); t('w1')\n"
         "except OSError as e: print(e)\n"
     )
     root = Path(__file__).parents[2]

@@ -1,6 +1,6 @@
 """The table's file: int8 rows, scales, vocabulary in order, and where they came from.
 
-python quantise.py --rows table_f32.npy --corpus corpus/corpus.json --out table_int8.npz [--packed table_int4.npz]
+python quantise.py --rows table_f32.npy --corpus corpus/corpus.json --out table_int8.npz
 """
 
 from __future__ import annotations

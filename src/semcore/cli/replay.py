@@ -20,6 +20,7 @@ from semcore.cli.progress import tracked
 from semcore.cli.report import Layer, Report, SweepPoint, render
 from semcore.cli.traffic import Request, read
 from semcore.embed import Embedder, EmbedFunction, resolve
+from semcore.embed.static import Static
 
 SWEEP = [round(0.60 + 0.02 * i, 2) for i in range(21)]
 Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
@@ -28,7 +29,7 @@ Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
 class Timed:
     """An embedder that adds up the time it takes, and remembers its vectors for a sweep."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder | Static) -> None:
         self.dim, self.fingerprint = embedder.dim, embedder.fingerprint
         self._embedder = embedder
         self._known: dict[str, Any] = {}
@@ -142,7 +143,9 @@ def add_parser(commands: Any) -> None:
     )
     p.add_argument("file", type=Path, metavar="FILE")
     p.add_argument("--cache", type=Path, help="a saved cache to start from and to leave behind")
-    p.add_argument("--embed", default="default", help="default, none, or MODULE:CALLABLE (default: default)")
+    p.add_argument(
+        "--embed", default="default", help="default, wordllama, none, or MODULE:CALLABLE (default: default)"
+    )
     p.add_argument("--threshold", type=float, default=0.90, help="least cosine similarity (default: 0.90)")
     p.add_argument("--policy", default="value", choices=("value", "lru", "lfu"))
     p.add_argument("--ttl", type=float, help="seconds that an answer lives")

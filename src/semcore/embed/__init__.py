@@ -9,12 +9,15 @@ and ``embed_many(texts) -> sequence of vectors or None``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from semcore.errors import ConfigError, EmbeddingError
+
+if TYPE_CHECKING:
+    from semcore.embed.static import Static
 
 PROBE = "semcore"
 Vector = npt.NDArray[np.float32]
@@ -95,7 +98,7 @@ def name_of(function: object, dim: int, probe: Vector | None) -> str:
     return f"{kind.__module__}.{kind.__qualname__}:{dim}:{signs:08x}"[-119:]
 
 
-def resolve(embed: str | EmbedFunction | None) -> Embedder | None:
+def resolve(embed: str | EmbedFunction | None) -> Embedder | Static | None:
     """What the argument ``embed`` of a cache stands for.
 
     Raises:
@@ -103,12 +106,12 @@ def resolve(embed: str | EmbedFunction | None) -> Embedder | None:
     """
     if embed is None:
         return None
-    if isinstance(embed, Embedder):
+    from semcore.embed.static import Static, default
+
+    if isinstance(embed, (Embedder, Static)):
         return embed
     if embed == "default":
-        from semcore.embed.static import Static
-
-        return Static()
+        return default()
     if embed == "wordllama":
         from semcore.embed.wordllama import WordLlama
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from semcore._engine import Table
-from semcore.embed import Embedder, Vector
+from semcore.embed import Vector
 
 DEFAULT = Path(__file__).parent / "data" / "default.sctable"
 MOST_TOKENS = (
@@ -20,14 +20,8 @@ MOST_TOKENS = (
 )
 
 
-@cache
-def default_table() -> Table:
-    """The table that comes with the package, opened once a process."""
-    return Table(DEFAULT)
-
-
-class Static(Embedder):
-    """Text to vector by a table of word pieces (BERT's, uncased), natively.
+class Static(Table):
+    """Text to vector by a table of word pieces (BERT's, uncased), natively: `Static()(text)`.
 
     A text of more than `max_tokens` pieces has no vector and is matched exactly only: the mean of many words
     says less and less of what they mean together, and long texts come to resemble each other.
@@ -43,21 +37,19 @@ class Static(Embedder):
     def __init__(self, table: str | os.PathLike[str] | None = None, *, max_tokens: int = MOST_TOKENS) -> None:
         if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
             raise ValueError(f"max_tokens: expected a whole number from 1, got {max_tokens!r}")
-        self.table = default_table() if table is None else Table(table)
-        self.max_tokens = max_tokens
-        self.dim = self.table.dim
-        self.fingerprint = f"{self.table.fingerprint}:{max_tokens}"
-        self._embed = self.table.embed
+        super().__init__(DEFAULT if table is None else table, max_tokens=max_tokens)
 
-    def __call__(self, text: str) -> Vector | None:
-        """The vector of a text, float32 of shape (dim,) and length 1; None when it has none."""
-        return self._embed(text, self.max_tokens)
+    @property
+    def fingerprint(self) -> str:
+        """The table's name and checksum, and the limit."""
+        return f"{super().fingerprint}:{self.max_tokens}"
 
     def many(self, texts: Sequence[str]) -> list[Vector | None]:
-        """The vectors of several texts, without the GIL."""
-        rows = self.table.embed_many(texts, self.max_tokens)
-        return [row if row.any() else None for row in rows]
+        """The vectors of several texts, without the GIL; None for one that has none."""
+        return [row if row.any() else None for row in self.embed_many(texts)]
 
-    def tokens(self, text: str) -> list[int]:
-        """The ids of the text's pieces, all of them, without [CLS] and [SEP]."""
-        return self.table.tokens(text)
+
+@cache
+def default() -> Static:
+    """The default embedder, opened once a process."""
+    return Static()

@@ -66,14 +66,15 @@ def pack_rows(rows: npt.NDArray[np.integer], bits: int) -> bytes:
     if bits == 4:
         codes = (rows + 8).astype(np.uint8).reshape(len(rows), -1, 2, 32)
         packed = (codes[:, :, 0] | codes[:, :, 1] << 4).view(np.int8)
-    return bytes(packed.data)
+    return packed.tobytes()
 
 
 def pack_weights(scales: npt.NDArray[np.floating]) -> bytes:
     """15-bit weights: vectors are of length 1, so only the scales' ratios matter."""
     if not np.isfinite(scales).all() or scales.min() < 0 or scales.max() == 0:
         raise ValueError("scales: expected finite numbers that are not negative and not all zero")
-    return np.rint(scales / scales.max() * 32767).astype(np.int16).tobytes()
+    weights: npt.NDArray[np.int16] = np.rint(scales / scales.max() * 32767).astype(np.int16)
+    return weights.tobytes()
 
 
 def pack_vocabulary(vocabulary: Sequence[str]) -> tuple[list[int], list[bytes], int]:
