@@ -29,7 +29,7 @@ CAPS = {
     "wordnet-examples": 40_960,
     "wordnet-definitions": 16_384,
     "home-assistant-intents": 4_096,
-    "generated": 32_768,
+    "generated": 65_536,
 }
 _CODE = re.compile(r"[<>{}\[\]|`\\=_]|https?:|::|\w\(|%s|%d|--|\*\*|\w\.\w{3,}\.")
 _SENTENCE = re.compile(r"(?<=[a-z)][.!?])\s+(?=[A-Z])")

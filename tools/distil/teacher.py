@@ -139,8 +139,8 @@ def load(paths: Sequence[Path], out: Path) -> tuple[list[str], NDArray[np.float1
 def teach_vocabulary(out: Path) -> None:
     """Each of the 30,522 pieces as a text of its own: [CLS] piece [SEP]."""
     tokens = tokenizer()
-    first, last = tokens.token_to_id("[CLS]"), tokens.token_to_id("[SEP]")
-    rows = [[first, piece, last] for piece in range(tokens.get_vocab_size())]
+    names = tokens.get_vocab()
+    rows = [[names["[CLS]"], piece, names["[SEP]"]] for piece in range(len(names))]
     np.save(out / "vocabulary.npy", Teacher().embed(rows))
 
 
