@@ -288,7 +288,7 @@ def test_megabytes(bert, part):
 
 @pytest.mark.parametrize("wrong", [b"bytes", None, 1, ["a"], bytearray(b"x")])
 def test_what_is_not_a_str_is_refused(bert, wrong):
-    for call in (bert.ours.embed, bert.ours.tokens, lambda x: bert.ours.embed_many([x])):
+    for call in (bert.ours, bert.ours.tokens, lambda x: bert.ours.embed_many([x])):
         with pytest.raises(TypeError, match="text: expected str"):
             call(wrong)
 
