@@ -276,7 +276,10 @@ def test_real_prompts(bert):
     ["word ", "a", "\u00e9", "\u302e", "\u302e\u1b44", "\u4e00", "\u200d", " ", "\ud800", "x.", "\U0001f469"],
 )
 def test_megabytes(bert, part):
-    text = part * ((10_000_000 if EVERY else 1_000_000 if TEXTS >= 1000 else 100_000) // len(part.encode("utf-8", "surrogatepass")))
+    text = part * (
+        (10_000_000 if EVERY else 1_000_000 if TEXTS >= 1000 else 100_000)
+        // len(part.encode("utf-8", "surrogatepass"))
+    )
     got = bert.ours.tokens(text)
     assert got == bert.theirs.encode(clean(text), add_special_tokens=False).ids
     vector = bert.ours(text)
