@@ -98,6 +98,8 @@ def every(tmp_path_factory):
     made = {}
 
     def get(plane: int) -> Pair:
+        if TEXTS < 1000:
+            pytest.skip("few texts are asked for: no tables of whole planes")
         if plane not in made:
             alphabet = [c for c in dict.fromkeys("".join(characters(plane)) + NASTY) if c not in " \0"]
             vocabulary = ["[UNK]", *alphabet, *("##" + c for c in alphabet)]
@@ -226,7 +228,8 @@ texts = (
 @example(["a\u2028b", "\u0085x", "\U0001f469\u200d\U0001f469", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35"])
 def test_any_text(bert, every, batch):
     bert.check(batch)
-    every(0).check(batch)
+    if TEXTS >= 1000:
+        every(0).check(batch)
 
 
 @given(st.lists(st.text(st.characters() | st.sampled_from(["\ud800", "\udfff", "\udc80"]))))
