@@ -185,7 +185,7 @@ def stores(w: data.Workload, folder: Path, port: int, socket_path: str) -> dict[
     }
 
 
-def measure(n: int, rounds: int, parent: Path) -> Times:
+def measure(n: int, rounds: int, parent: Path, only: Sequence[str] = ()) -> Times:
     """Fill and check all stores with n rows, then let them take turns."""
     w = data.make(n, queries=4)
     order = random.Random(0).sample(range(n), n)
@@ -194,6 +194,8 @@ def measure(n: int, rounds: int, parent: Path) -> Times:
         port, socket_path = stack.enter_context(redis_server(folder))
         built: dict[str, Store] = {}
         for name, make in stores(w, folder, port, socket_path).items():
+            if only and name not in only:
+                continue
             built[name] = make()
             stack.callback(built[name].close)
             _check(name, built[name], w, order)

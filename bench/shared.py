@@ -45,8 +45,8 @@ MEMORY_NOTES = """\
   common with them is in "workers and parent" only. spawned: interpreters of their own."""
 
 
-def exact_part(sizes: list[int], rounds: int, folder: Path) -> str:
-    times = [exact.measure(n, rounds, folder) for n in sizes]
+def exact_part(sizes: list[int], rounds: int, folder: Path, only: list[str]) -> str:
+    times = [exact.measure(n, rounds, folder, only) for n in sizes]
     rows = [[name, *(cell(t[name], t[exact.OURS]) for t in times)] for name in times[0]]
     table = report.table(["store", *(f"{n:,} entries" for n in sizes)], rows)
     return f"## Exact hit\n\n{table}\n\n{EXACT_NOTES}\n- {rounds} rounds"
@@ -106,6 +106,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--parts", default=",".join(PARTS), help="any of: " + ", ".join(PARTS))
     parser.add_argument("--sizes", default="10000,100000", help="entries of the exact part, comma-separated")
     parser.add_argument("--rounds", type=int, default=41, help="of the exact part")
+    parser.add_argument("--only", default="", help="stores of the exact part, semicolons between; all")
     parser.add_argument("--scaling-entries", type=int, default=100_000, help="for exact lookups")
     parser.add_argument("--semantic-entries", type=int, default=10_000, help="for lookups by meaning")
     parser.add_argument("--scaling-rounds", type=int, default=7)
@@ -117,6 +118,7 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     args.sizes = [int(size) for size in args.sizes.split(",")]
     args.parts = args.parts.split(",")
+    args.only = [name for name in args.only.split(";") if name]
     if unknown := sorted(set(args.parts) - set(PARTS)):
         parser.error(f"unknown parts: {', '.join(unknown)}")
     return args
@@ -129,7 +131,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server and workers are ended too
     before, parts = report.load(), []
     if "exact" in args.parts:
-        parts.append(exact_part(args.sizes, args.rounds, args.folder))
+        parts.append(exact_part(args.sizes, args.rounds, args.folder, args.only))
     if "scaling" in args.parts:
         common = (args.scaling_rounds, args.seconds, args.writes_per_second)
         plans = [

@@ -144,9 +144,9 @@ cdef extern from "core/semcore.h" nogil:
     int sc_delete(sc_cache *c, uint64_t id, int64_t now) noexcept
     int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t length, uint8_t kind,
                        int64_t now) noexcept
-    uint64_t sc_invalidate(sc_cache *c, uint64_t tag) noexcept
-    uint64_t sc_clear(sc_cache *c, const sc_part *ns) noexcept
-    uint64_t sc_expire(sc_cache *c, int64_t now) noexcept
+    int sc_invalidate(sc_cache *c, uint64_t tag, uint64_t *n) noexcept
+    int sc_clear(sc_cache *c, const sc_part *ns, uint64_t *n) noexcept
+    int sc_expire(sc_cache *c, int64_t now, uint64_t *n) noexcept
     void sc_stats_get(sc_cache *c, sc_stats *out) noexcept
     void sc_counts_add(sc_cache *c, const uint64_t *counts) noexcept
     int sc_repair(sc_cache *c) noexcept

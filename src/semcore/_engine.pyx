@@ -45,53 +45,7 @@ COUNTERS = ("hits_exact", "hits_semantic", "misses", "puts", "evictions", "expir
             "recoveries", "tokens", "cost_nano", "latency_us")  # as enum sc_counter
 
 
-class Saving(NamedTuple):
-    """What a hit spares: tokens of the model, money in the caller's currency, milliseconds."""
-
-    tokens: int
-    cost: float
-    latency_ms: float
-
-
-@cython.final
-@cython.freelist(64)
-cdef class Hit:
-    """A stored answer that was served.
-
-    value: the answer, a copy. layer: "exact" or "semantic". similarity: true cosine of the two
-    texts' vectors (1.0 for an exact hit). threshold: what it had to reach. age: seconds since the
-    put. id: the entry's. text: the entry's text, or None when it is not stored.
-    """
-
-    cdef readonly object value
-    cdef readonly str layer
-    cdef readonly double similarity
-    cdef readonly double threshold
-    cdef readonly double age
-    cdef readonly uint64_t id
-    cdef readonly object text
-    cdef sc_saving _saving
-
-    @property
-    def saving(self):
-        """What this hit spares, as the put stated it."""
-        # kept as C floats: seven digits are what they know
-        cost, latency = float(f"{self._saving.cost:.7g}"), float(f"{self._saving.latency_ms:.7g}")
-        return Saving(self._saving.tokens, cost, latency)
-
-    def __repr__(self):
-        return f"Hit({self.value!r}, layer={self.layer!r}, similarity={self.similarity:.4f}, age={self.age:.1f})"
-
-
-class Candidate(NamedTuple):
-    """An entry near a query: its id, cosine, text (None if not stored) and age in seconds."""
-
-    id: int
-    similarity: float
-    text: str | bytes | None
-    age: float
-
-
+include "_hit.pxi"
 include "_convert.pxi"
 
 
@@ -507,7 +461,7 @@ cdef class Engine:
             now = self.now()
             with nogil:
                 rc = sc_delete(self.c, id, now)
-            return rc == SC_OK
+            return removed(rc)
         finally:
             self.leave(1)
 
@@ -524,20 +478,23 @@ cdef class Engine:
             now = self.now()
             with nogil:
                 rc = sc_delete_text(self.c, part, t.at, t.size, t.kind, now)
-            return rc == SC_OK
+            return removed(rc)
         finally:
             self.leave(1)
 
     def _invalidate(self, tag, namespace):
         """Removes every entry of the namespace that carries the tag; returns how many."""
         cdef Bytes t
-        cdef uint64_t hashed, n
+        cdef uint64_t hashed, n = 0
+        cdef int rc
         self.enter_writer()
         try:
             keep = view_text(tag, &t, "tag")
             hashed = sc_tag(self.c, self.part(namespace, None), t.at, t.size)
             with nogil:
-                n = sc_invalidate(self.c, hashed)
+                rc = sc_invalidate(self.c, hashed, &n)
+            if rc != SC_OK:
+                raise_for(rc, "")
             return n
         finally:
             self.leave(1)
@@ -545,16 +502,19 @@ cdef class Engine:
     def _clear(self, namespace):
         """Removes everything, or everything of one namespace; returns how many entries."""
         cdef sc_part part
-        cdef uint64_t n
+        cdef uint64_t n = 0
+        cdef int rc
         self.enter_writer()
         try:
             if namespace is None:
                 with nogil:
-                    n = sc_clear(self.c, NULL)
+                    rc = sc_clear(self.c, NULL, &n)
             else:
                 part = self.part(namespace, None)
                 with nogil:
-                    n = sc_clear(self.c, &part)
+                    rc = sc_clear(self.c, &part, &n)
+            if rc != SC_OK:
+                raise_for(rc, "")
             return n
         finally:
             self.leave(1)
@@ -562,12 +522,15 @@ cdef class Engine:
     def expire(self):
         """Removes what is past its time; returns how many entries."""
         cdef int64_t now
-        cdef uint64_t n
+        cdef uint64_t n = 0
+        cdef int rc
         self.enter_writer()
         try:
             now = self.now()
             with nogil:
-                n = sc_expire(self.c, now)
+                rc = sc_expire(self.c, now, &n)
+            if rc != SC_OK:
+                raise_for(rc, "")
             return n
         finally:
             self.leave(1)
@@ -644,42 +607,7 @@ cdef class Engine:
             self.leave(1)
 
 
-cdef float floor_of(double threshold) noexcept:
-    """The least float that is not below the threshold: similarities are floats."""
-    cdef float f = <float>threshold
-    return f if f >= threshold else <float>np.nextafter(np.float32(f), np.float32(2))
-
-
-cdef cnp.ndarray to_float32(object v):
-    try:
-        a = np.asarray(v)
-        if a.dtype.kind not in "fiu":
-            raise TypeError(f"dtype {a.dtype}")
-        with np.errstate(over="ignore"):
-            return np.array(a, dtype=np.float32, order="C")  # a copy: aligned too
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"vector: expected real numbers, got {error}") from error
-
-
-cdef int raise_lost(object path) except -1:
-    raise RegionError(f"{path} was truncated, or its disk failed or filled up, while it was open: "
-                      "close this cache and open the path anew")
-
-
-cdef int raise_for(int rc, str why, int error=0) except -1:
-    if rc == SC_ETOOBIG:
-        raise CapacityError(why)
-    if rc == SC_EARG:
-        raise ConfigError(why)
-    if rc == SC_ENOMEM:
-        raise MemoryError(why or "out of memory")
-    if rc == SC_EUNSUPPORTED:
-        raise ConfigError(why)
-    if rc == SC_EIO:
-        raise OSError(error, why) if error else OSError(why)  # the subclass follows from errno
-    raise RegionError(why or f"the region is damaged (code {rc})")
-
-
+include "_errors.pxi"
 include "_table.pxi"
 include "_records.pxi"
 include "_files.pxi"

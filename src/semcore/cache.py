@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
-
 from semcore import _args, _engine
 from semcore._args import PutOptions, check_nearest, check_threshold, check_ttl, is_id
 from semcore.embed import Embedder, EmbedFunction, Vector, resolve
@@ -229,7 +227,9 @@ class Cache(_engine.Engine):
         hit = self._get_exact(text, namespace, context, floor, True)
         if hit is not None:
             return hit.value  # type: ignore[no-any-return]
-        return self._flights.run(self, self._ask(text, vector, floor, namespace, context, options), compute)
+        return self._flights.run(
+            self, Ask.of(self, text, vector, floor, namespace, context, options), compute
+        )
 
     async def aget_or_compute(
         self,
@@ -252,7 +252,7 @@ class Cache(_engine.Engine):
         hit = self._get_exact(text, namespace, context, floor, True)
         if hit is not None:
             return hit.value  # type: ignore[no-any-return]
-        ask = self._ask(text, vector, floor, namespace, context, options)
+        ask = Ask.of(self, text, vector, floor, namespace, context, options)
         return await self._flights.arun(self, ask, compute)
 
     # ---- removal ----
@@ -360,37 +360,6 @@ class Cache(_engine.Engine):
             text, value, namespace, context, vector, ttl, self._sliding, tags,
             self._store_text, tokens, cost, latency_ms or 0.0,
         )  # fmt: skip
-
-    # ---- what flights ask of the cache ----
-
-    def _ask(
-        self, text: Text, vector: Any, floor: float, namespace: Text, context: object, options: PutOptions
-    ) -> Ask:
-        if vector is not None:
-            vector = np.array(vector)  # the caller may use its buffer again while others wait
-        vector = self._vector(text, vector)
-        return Ask(text, vector, floor, self._partition(namespace, context), namespace, context, options)
-
-    def _find(self, ask: Ask) -> Hit | None:
-        """A hit for a question, or None, uncounted."""
-        hit = self._get_exact(ask.text, ask.namespace, ask.context, ask.floor, True)
-        if hit is not None or ask.vector is None:
-            return hit
-        return self._get_semantic(ask.vector, ask.namespace, ask.context, ask.floor, False)
-
-    def _landed(self, ask: Ask) -> Hit | None:
-        """The entry of exactly this question's text, that came while we looked; counted, hit or miss."""
-        hit = self._get_exact(ask.text, ask.namespace, ask.context, ask.floor, True)
-        if hit is None:
-            self._miss()
-        return hit
-
-    def _keep(self, ask: Ask, answer: Any, took_ms: float) -> None:
-        """Stores the answer of a computation."""
-        options = ask.options
-        if options.latency_ms is None:
-            options = options._replace(latency_ms=took_ms)
-        self._store(ask.text, answer, ask.vector, ask.namespace, ask.context, options)
 
     # ---- vectors ----
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from semcore._args import PutOptions
     from semcore.cache import Cache
     from semcore.embed import Vector
+    from semcore.hit import Hit
 
 T = TypeVar("T")
 Partition = tuple[int, int]
@@ -35,6 +36,41 @@ class Ask:
     namespace: str | bytes
     context: object
     options: PutOptions
+
+    @classmethod
+    def of(
+        cls, cache: Cache, text: str | bytes, vector: Any, floor: float, namespace: str | bytes,
+        context: object, options: PutOptions,
+    ) -> Ask:  # fmt: skip
+        """With the text's vector, the caller's or the embedder's."""
+        if vector is not None:
+            vector = np.array(vector)  # the caller may use its buffer again while others wait
+        vector = cache._vector(text, vector)
+        return cls(text, vector, floor, cache._partition(namespace, context), namespace, context, options)
+
+    def find(self, cache: Cache) -> Hit | None:
+        """A hit, counted, or None, uncounted."""
+        hit = self._exact(cache)
+        if hit is not None or self.vector is None:
+            return hit
+        return cache._get_semantic(self.vector, self.namespace, self.context, self.floor, False)
+
+    def landed(self, cache: Cache) -> Hit | None:
+        """The entry of exactly this text, that came while we looked; counted, hit or miss."""
+        hit = self._exact(cache)
+        if hit is None:
+            cache._miss()
+        return hit
+
+    def keep(self, cache: Cache, answer: Any, took_ms: float) -> None:
+        """Stores the answer of a computation."""
+        options = self.options
+        if options.latency_ms is None:
+            options = options._replace(latency_ms=took_ms)
+        cache._store(self.text, answer, self.vector, self.namespace, self.context, options)
+
+    def _exact(self, cache: Cache) -> Hit | None:
+        return cache._get_exact(self.text, self.namespace, self.context, self.floor, True)
 
 
 @dataclass(eq=False)
@@ -62,11 +98,11 @@ class Flights:
 
     def run(self, cache: Cache, ask: Ask, compute: Callable[[Any], T]) -> T:
         """The stored answer, another caller's, or `compute(text)`."""
-        while (hit := cache._find(ask)) is None:
+        while (hit := ask.find(cache)) is None:
             flight, leads = self._join(ask, None)
             if leads:
                 with Leading(self, cache, flight) as leading:
-                    if (late := cache._landed(ask)) is not None:  # between the look and the join
+                    if (late := ask.landed(cache)) is not None:  # between the look and the join
                         return leading.share(late.value)  # type: ignore[no-any-return]
                     return leading.keep(compute(ask.text))
             if flight.waits_for_us(None):
@@ -82,11 +118,11 @@ class Flights:
         import asyncio  # a third of the package's import time, and here it is there already
 
         task = asyncio.current_task()
-        while (hit := cache._find(ask)) is None:
+        while (hit := ask.find(cache)) is None:
             flight, leads = self._join(ask, task)
             if leads:
                 with Leading(self, cache, flight) as leading:
-                    if (late := cache._landed(ask)) is not None:
+                    if (late := ask.landed(cache)) is not None:
                         return leading.share(late.value)  # type: ignore[no-any-return]
                     return leading.keep(await compute(ask.text))
             if flight.waits_for_us(task):
@@ -100,7 +136,7 @@ class Flights:
     @staticmethod
     def _served(cache: Cache, ask: Ask, answer: Any) -> Any:
         """A follower's answer: from the cache, so that the ledger counts it, or as the leader gave it."""
-        hit = cache._find(ask)
+        hit = ask.find(cache)
         return private(answer) if hit is None else hit.value
 
     def _join(self, ask: Ask, task: object) -> tuple[Flight, bool]:
@@ -191,7 +227,7 @@ class Leading:
     def keep(self, answer: T) -> T:
         """Stores the answer that was computed, and shares it; an answer is never lost to a failing cache."""
         try:
-            self._cache._keep(self._flight.ask, answer, (time.perf_counter() - self._start) * 1e3)
+            self._flight.ask.keep(self._cache, answer, (time.perf_counter() - self._start) * 1e3)
         except CapacityError:
             self._cache._refused += 1
         except (SemcoreError, TypeError) as error:

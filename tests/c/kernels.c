@@ -143,6 +143,46 @@ static const char *check_ascii(const sc_kernels *k) {
     return NULL;
 }
 
+/* ---- of the embedder ---- */
+
+#define PIECES 64
+#define DIM 1024
+
+static uint8_t rows[PIECES * DIM];
+static int16_t weights[PIECES];
+
+static const char *check_to_unit(const sc_kernels *k) {
+    static int32_t sums[DIM];
+    static float want[DIM], got[DIM];
+    for (int round = 0; round < 400; round++) {
+        size_t dim = 64 * (1 + rnd() % (DIM / 64));
+        for (int i = 0; i < DIM; i++) sums[i] = round ? (int32_t)(rnd() << rnd() % 4 * 4) >> round % 31 : 0;
+        bool a = sc_kernels_scalar.to_unit(sums, dim, want), b = k->to_unit(sums, dim, got);
+        if (a != b || memcmp(want, got, dim * sizeof *want) != 0) return "to_unit";
+    }
+    return NULL;
+}
+
+static const char *check_rows(const sc_kernels *k) {
+    static uint32_t ids[SC_ROWS_BLOCK];
+    static int32_t want[DIM], got[DIM];
+    for (int round = 0; round < 400; round++) {
+        size_t dim = 64 * (1 + rnd() % (DIM / 64));
+        uint32_t n = round % 4 ? rnd() % (round % 4 == 1 ? 5 : SC_ROWS_BLOCK) : SC_ROWS_BLOCK;
+        bool extreme = round % 8 == 4; /* the largest sums that a hostile file can bring about */
+        for (size_t i = 0; i < sizeof rows; i++) rows[i] = extreme ? 0x80 : (uint8_t)rnd();
+        for (int i = 0; i < PIECES; i++) weights[i] = extreme ? INT16_MIN : (int16_t)rnd();
+        for (uint32_t i = 0; i < n; i++) ids[i] = rnd() % PIECES;
+        sc_kernels_scalar.sum_rows_i8(rows, dim, weights, ids, n, want);
+        k->sum_rows_i8(rows, dim, weights, ids, n, got);
+        if (memcmp(want, got, dim * sizeof *want) != 0) return "sum_rows_i8";
+        sc_kernels_scalar.sum_rows_u4(rows, dim, weights, ids, n, want);
+        k->sum_rows_u4(rows, dim, weights, ids, n, got);
+        if (memcmp(want, got, dim * sizeof *want) != 0) return "sum_rows_u4";
+    }
+    return NULL;
+}
+
 static const char *check(const sc_kernels *k) {
     const char *why = check_dot_u4(k);
     if (!why) why = check_sum_signs(k);
@@ -150,6 +190,8 @@ static const char *check(const sc_kernels *k) {
     if (!why) why = check_conversions(k);
     if (!why) why = check_stripes(k);
     if (!why) why = check_ascii(k);
+    if (!why) why = check_to_unit(k);
+    if (!why) why = check_rows(k);
     return why ? why : check_dots(k);
 }
 

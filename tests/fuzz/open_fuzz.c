@@ -225,13 +225,14 @@ static void look(sc_cache *c, int64_t now) {
 static void change(sc_cache *c, int64_t now, uint8_t script) {
     char text[8];
     sc_ref ref;
+    uint64_t removed;
     for (uint32_t i = 0; i < 24; i++) {
         uint32_t k = (script + i * 7) % 64;
         key_of(k, text);
         switch ((script >> 4) + i & 7) {
         case 0: sc_delete_text(c, part_of(c, k), text, strlen(text), SC_TEXT_STR, now); break;
-        case 1: sc_invalidate(c, tag_of(c, k, 0)); break;
-        case 2: sc_expire(c, now + ((int64_t)script << 20)); break;
+        case 1: sc_invalidate(c, tag_of(c, k, 0), &removed); break;
+        case 2: sc_expire(c, now + ((int64_t)script << 20), &removed); break;
         case 3: if (sc_next_live(c, k % ENTRIES, now, &ref) != SC_NIL) sc_delete(c, sc_id(&ref), now); break;
         default: put(c, k, i * i, now); break;
         }
@@ -295,8 +296,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (data[0] & READ_ONLY || open_it(0, data[2], &c) != SC_OK) return 0;
     look(c, NOW);
     sc_part part = part_of(c, 0);
-    sc_clear(c, &part);
-    sc_clear(c, NULL);
+    uint64_t removed;
+    sc_clear(c, &part, &removed);
+    sc_clear(c, NULL, &removed);
     sc_close(c);
     return 0;
 }

@@ -15,8 +15,6 @@ PAGES = [page for page in PAGES if "```python" in page.read_text()]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_blocks_print_what_they_say(page):
-    if "semcore.Cache(threshold" in page.read_text():
-        pytest.importorskip("wordllama")
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     code = "\n".join(blocks)
     expected = [line[2:] for line in code.splitlines() if line.startswith("# ")]

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import importlib.util
 import json
 import os
 import re
@@ -22,7 +21,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="file-backed cac
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SECONDS = 30  # the deadline of everything that is waited for
-EMBEDS = importlib.util.find_spec("wordllama") is not None
 
 SERVERS = {
     "gunicorn": "gunicorn --bind 127.0.0.1:0 --workers 2 wsgi:app",
@@ -39,7 +37,6 @@ class Server:
     def __init__(self, command: str, folder: Path, cache: Path) -> None:
         environ = os.environ | {
             "SEMCORE_CACHE": str(cache),
-            "SEMCORE_EMBED": "default" if EMBEDS else "none",
             "XDG_RUNTIME_DIR": str(folder),  # gunicorn's control socket
         }
         self.log = folder / "log"
@@ -141,11 +138,10 @@ def test_workers_share_one_file(name, tmp_path):
         hit = {"status": 200, "answer": answer, "layer": "exact"}
         with paused(first):
             assert server.ask(question) == hit | {"pid": second}
-            if EMBEDS:
-                reply = server.ask("what's the status of my order?")
-                assert reply == hit | {"layer": "semantic", "pid": second}
+            reply = server.ask("what's the status of my order?")
+            assert reply == hit | {"layer": "semantic", "pid": second}
             numbers = server.stats()
-        assert numbers == {"status": 200, "hits": 1 + EMBEDS, "misses": 1, "entries": 1, "pid": second}
+        assert numbers == {"status": 200, "hits": 2, "misses": 1, "entries": 1, "pid": second}
         with paused(second):
             assert server.stats() == numbers | {"pid": first}
 
@@ -163,7 +159,7 @@ def test_workers_share_one_file(name, tmp_path):
         with paused(third):
             assert server.stats() == numbers | {"pid": first}
 
-    with semcore.Cache(path, embed="default" if EMBEDS else None) as cache:
+    with semcore.Cache(path, embed="default") as cache:
         assert cache.validate() is None
         assert cache.get(question).value == answer
 

@@ -110,8 +110,13 @@ def test_a_reader_does_not_close_over_what_a_killed_writer_left(path):
 def test_a_lock_that_is_none_is_an_error(path):
     with semcore.Cache(path, **OPTIONS) as cache:
         poke(path, LOCK, b"\0" * 16 + b"\x7f\x7f\x7f\x7f" + b"\0" * 20)  # of no kind that exists
-        with pytest.raises(semcore.RegionError):
-            cache.put("q", "b")
+        for act in (
+            lambda: cache.put("q", "b"), lambda: cache.delete("q"), lambda: cache.invalidate("tag"),
+            cache.clear, cache.expire, cache.repair,
+        ):  # fmt: skip
+            with pytest.raises(semcore.RegionError):
+                act()
+        assert cache.validate() == "the lock is damaged"
         assert cache.get("q").value == "a"
 
 

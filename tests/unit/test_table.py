@@ -90,17 +90,6 @@ def test_every_isa_gives_the_same_bits(made):
     assert len(set(results)) == 1
 
 
-def test_kernels_against_scalar(tmp_path):
-    root = Path(__file__).parents[2]
-    out = tmp_path / "rows"
-    command = ["gcc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", str(root / "tests/c/rows.c")]
-    subprocess.run(
-        [*command, *map(str, sorted((root / "src/semcore/core/simd").glob("*.c"))), "-lm", "-o", str(out)],
-        check=True,
-    )
-    assert subprocess.run([out], check=True, capture_output=True, text=True).stdout.startswith("ok ")
-
-
 # ---- hostile files ----
 
 

@@ -76,8 +76,9 @@ static int adopt(sc_cache *c, const char *path, char *why, size_t n) {
     sc_region *r = &c->r;
     if (!r->alone) return sc_region_kin(r) ? SC_OK : failed(SC_EUNSUPPORTED, path, OTHERS, why, n);
     int rc = sc_lock_init(r);
-    if (rc == SC_OK && !r->created && !sc_region_sound(r)) rc = recover_alone(c);
-    if (rc != SC_OK) return failed(SC_ENOMEM, path, "not enough memory to recover it", why, n);
+    if (rc != SC_OK) return failed(rc, path, "cannot make the writers' lock", why, n);
+    if (!r->created && !sc_region_sound(r) && recover_alone(c) != SC_OK)
+        return failed(SC_ENOMEM, path, "not enough memory to recover it", why, n);
     sc_region_mark_open(r);
     sc_os_share(r->fd);
     return sc_region_still_there(r, path) ? SC_OK : SC_EMOVED; /* replaced while the lock went from one to the other */

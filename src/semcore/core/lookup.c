@@ -175,10 +175,11 @@ void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now) {
     if (r->read_only) return;
     sc_hot_hit(r, ref->slot);
     if (c->policy == SC_POLICY_VALUE) sc_sketch_count(r, key_of(c, ref->slot));
-    sc_count(r, layer == SC_LAYER_EXACT ? SC_HITS_EXACT : SC_HITS_SEMANTIC, 1);
-    if (ref->saving.tokens) sc_count(r, SC_TOKENS, ref->saving.tokens);
-    if (ref->saving.cost > 0) sc_count(r, SC_COST_NANO, bounded((double)ref->saving.cost * 1e9 + 0.5));
-    if (ref->saving.latency_ms > 0) sc_count(r, SC_LATENCY_US, bounded((double)ref->saving.latency_ms * 1e3));
+    sc_a64 *counts = sc_shard_here(r)->counts;
+    SC_ADD(&counts[layer == SC_LAYER_EXACT ? SC_HITS_EXACT : SC_HITS_SEMANTIC], 1);
+    if (ref->saving.tokens) SC_ADD(&counts[SC_TOKENS], ref->saving.tokens);
+    if (ref->saving.cost > 0) SC_ADD(&counts[SC_COST_NANO], bounded((double)ref->saving.cost * 1e9 + 0.5));
+    if (ref->saving.latency_ms > 0) SC_ADD(&counts[SC_LATENCY_US], bounded((double)ref->saving.latency_ms * 1e3));
     if (ref->expires != SC_FOREVER && sliding_of(c, ref->slot)) slide(c, ref, now);
 }
 

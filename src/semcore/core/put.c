@@ -196,37 +196,41 @@ int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t len, uint
     return rc;
 }
 
-uint64_t sc_invalidate(sc_cache *c, uint64_t tag) {
-    uint64_t n = 0;
-    if (sc_engine_lock(c) != SC_OK) return 0;
+int sc_invalidate(sc_cache *c, uint64_t tag, uint64_t *n) {
+    *n = 0;
+    int rc = sc_engine_lock(c);
+    if (rc != SC_OK) return rc;
     do { /* again when a damaged entry stood in the way of the others */
         uint32_t slot;
         while ((slot = sc_tags_first(&c->r, tag)) != SC_NIL && sc_slot_ok(&c->r, slot) &&
                sc_entry_live(&c->r, slot) && !c->r.suspect) {
             delete_one(&c->r, slot);
-            n++;
+            ++*n;
         }
-    } while (c->r.suspect && sc_engine_settle(c) == SC_OK);
+    } while (c->r.suspect && (rc = sc_engine_settle(c)) == SC_OK);
     sc_engine_unlock(c);
-    return n;
+    return rc;
 }
 
-uint64_t sc_clear(sc_cache *c, const sc_part *ns) {
-    uint64_t n = 0;
-    if (sc_engine_lock(c) != SC_OK) return 0;
+int sc_clear(sc_cache *c, const sc_part *ns, uint64_t *n) {
+    *n = 0;
+    int rc = sc_engine_lock(c);
+    if (rc != SC_OK) return rc;
     for (uint32_t slot = 0; slot < sc_slot_high(&c->r); slot++) {
         if (!sc_entry_live(&c->r, slot)) continue;
         if (ns && c->r.entries[slot].part.ns != ns->ns) continue;
         delete_one(&c->r, slot);
-        n++;
+        ++*n;
     }
     sc_engine_unlock(c);
-    return n;
+    return SC_OK;
 }
 
-uint64_t sc_expire(sc_cache *c, int64_t now) {
-    if (sc_engine_lock(c) != SC_OK) return 0;
-    uint64_t n = sc_wheel_advance(&c->r, now, true, expire_one);
+int sc_expire(sc_cache *c, int64_t now, uint64_t *n) {
+    *n = 0;
+    int rc = sc_engine_lock(c);
+    if (rc != SC_OK) return rc;
+    *n = sc_wheel_advance(&c->r, now, true, expire_one);
     sc_engine_unlock(c);
-    return n;
+    return SC_OK;
 }

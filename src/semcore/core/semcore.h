@@ -152,9 +152,10 @@ uint32_t sc_next_live(sc_cache *c, uint32_t from, int64_t now, sc_ref *out); /* 
 int sc_put_entry(sc_cache *c, const sc_put *p, int64_t now, uint64_t *id);
 int sc_delete(sc_cache *c, uint64_t id, int64_t now);
 int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kind, int64_t now);
-uint64_t sc_invalidate(sc_cache *c, uint64_t tag);             /* entries removed */
-uint64_t sc_clear(sc_cache *c, const sc_part *ns);             /* NULL: everything */
-uint64_t sc_expire(sc_cache *c, int64_t now);
+/* n: how many entries they removed */
+int sc_invalidate(sc_cache *c, uint64_t tag, uint64_t *n);
+int sc_clear(sc_cache *c, const sc_part *ns, uint64_t *n);     /* NULL: everything */
+int sc_expire(sc_cache *c, int64_t now, uint64_t *n);
 
 /* ---- inspection ---- */
 void sc_stats_get(sc_cache *c, sc_stats *out);

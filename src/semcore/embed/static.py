@@ -15,9 +15,8 @@ from semcore._engine import Table
 from semcore.embed import Vector
 
 DEFAULT = Path(__file__).parent / "data" / "default.sctable"
-MOST_TOKENS = (
-    128  # beyond, unrelated texts of one domain reach the default threshold: docs/design/embedding.md
-)
+# Beyond, unrelated texts of one domain reach the default threshold: docs/design/embedding.md.
+MOST_TOKENS = 128
 
 
 class Static(Table):

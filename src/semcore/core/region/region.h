@@ -157,6 +157,7 @@ static inline uint32_t sc_slot_high(const sc_region *r) {
 }
 
 /* ledger.c */
+sc_shard *sc_shard_here(sc_region *r); /* of this processor */
 void sc_count(sc_region *r, enum sc_counter what, uint64_t n);
 uint64_t sc_counted(const sc_region *r, enum sc_counter what);
 uint32_t sc_tick_next(sc_region *r); /* one access more */
