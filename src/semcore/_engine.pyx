@@ -144,17 +144,18 @@ cdef class Engine:
         self.closed = True
         self.leave(0)
 
-    cdef void enter(self) except *:
+    cdef int enter(self) except -1:
         if self.closed:
             raise SemcoreError("the cache is closed")
         if self.file and sc_lost(self.c):
             raise_lost(self.path)
         self.busy += 1
+        return 0
 
-    cdef void enter_writer(self) except *:
+    cdef int enter_writer(self) except -1:
         if self.read_only:
             raise SemcoreError("the cache is open read-only")
-        self.enter()
+        return self.enter()
 
     cdef int leave(self, int calls) except -1:
         cdef bint lost = calls and self.file and sc_lost(self.c)

@@ -16,7 +16,7 @@ from semcore.embed import Vector
 
 DEFAULT = Path(__file__).parent / "data" / "default.sctable"
 # Beyond, unrelated texts of one domain reach the default threshold: docs/design/embedding.md.
-MOST_TOKENS = 128
+MOST_TOKENS = 64
 
 
 class Static(Table):
