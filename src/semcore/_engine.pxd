@@ -147,6 +147,22 @@ cdef extern from "core/semcore.h" nogil:
     int sc_invalidate(sc_cache *c, uint64_t tag, uint64_t *n) noexcept
     int sc_clear(sc_cache *c, const sc_part *ns, uint64_t *n) noexcept
     int sc_expire(sc_cache *c, int64_t now, uint64_t *n) noexcept
+    ctypedef struct sc_learnt:
+        const uint16_t *rotation
+        const float *centroids
+        const float *steps
+        const float *rests
+        const float *strays
+        const float *margins
+        float margin_least
+        float margin_step
+        float loss
+
+    int sc_learning(const sc_cache *c) noexcept
+    uint32_t sc_sample(const sc_cache *c, uint32_t most, float *out) noexcept
+    uint32_t sc_generation(const sc_cache *c) noexcept
+    int sc_learn(sc_cache *c, const sc_learnt *learnt, uint32_t generation) noexcept
+    int sc_recode(sc_cache *c, uint32_t most, int *left) noexcept
     void sc_stats_get(sc_cache *c, sc_stats *out) noexcept
     void sc_counts_add(sc_cache *c, const uint64_t *counts) noexcept
     int sc_repair(sc_cache *c) noexcept

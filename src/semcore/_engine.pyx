@@ -548,7 +548,7 @@ cdef class Engine:
             self.leave(1)
 
     def _work(self, namespace, context):
-        """Most bytes that a search of this partition reads: its 4-bit rows, and the tags of all rows if scanned."""
+        """About the bytes that a search of this partition reads."""
         self.enter()
         try:
             return sc_work(self.c, self.part(namespace, context))
@@ -611,6 +611,7 @@ cdef class Engine:
 include "_errors.pxi"
 include "_table.pxi"
 include "_records.pxi"
+include "_learn.pxi"
 include "_files.pxi"
 
 

@@ -12,6 +12,7 @@ from semcore._args import PutOptions, check_nearest, check_threshold, check_ttl,
 from semcore.embed import Embedder, EmbedFunction, Vector, resolve
 from semcore.flight import Ask, Flights, cosine
 from semcore.hit import Explanation, Hit, Lookup, Stats, reason
+from semcore.learner import Learner
 
 if TYPE_CHECKING:
     from semcore.embed.static import Static
@@ -71,6 +72,7 @@ class Cache(_engine.Engine):
         self._embed = resolve(embed)
         self._flights = Flights()
         self._refused = 0
+        self._learner = Learner(self)
         super().__init__(
             path,
             _args.resolve_dim(dim, self._embed),
@@ -83,6 +85,8 @@ class Cache(_engine.Engine):
             _args.check_clock(clock),
             _args.check_read_only(read_only, path),
         )
+        if path is not None and not read_only:
+            self._learner.look()  # whoever had it open before may not have come to an end
 
     # ---- lookups ----
 
@@ -315,6 +319,11 @@ class Cache(_engine.Engine):
         if not is_id(id) or not self._delete(id):
             raise KeyError(id)
 
+    def close(self) -> None:
+        """Closes the cache; calls under way in other threads end first. Closing twice is fine."""
+        self._learner.stop()
+        super().close()
+
     def __enter__(self) -> Cache:
         return self
 
@@ -356,6 +365,7 @@ class Cache(_engine.Engine):
         self, text: Text, value: Any, vector: Any, namespace: Text, context: object, options: PutOptions
     ) -> int:
         ttl, tags, tokens, cost, latency_ms = options
+        self._learner.put()
         return self._put(
             text, value, namespace, context, vector, ttl, self._sliding, tags,
             self._store_text, tokens, cost, latency_ms or 0.0,

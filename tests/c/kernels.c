@@ -37,29 +37,36 @@ static const char *check_dot_u4(const sc_kernels *k) {
     return NULL;
 }
 
-static const char *check_sum_signs(const sc_kernels *k) {
-    static uint8_t block[32 * 512], tables[32 * 512];
-    uint16_t want[32], got[32];
-    for (uint32_t groups = 1; groups <= 512; groups++) {
-        uint32_t most = 65535 / (2 * groups) < 127 ? 65535 / (2 * groups) : 127;
-        for (uint32_t i = 0; i < 32 * groups; i++) {
-            block[i] = (uint8_t)rnd();
-            tables[i] = (uint8_t)(groups % 2 ? most : rnd() % (most + 1)); /* the largest sums too */
-        }
-        sc_kernels_scalar.sum_signs(block, groups, tables, want);
-        k->sum_signs(block, groups, tables, got);
-        if (memcmp(want, got, sizeof want) != 0) return "sum_signs";
+static const char *check_product(const sc_kernels *k) {
+    static uint8_t blocks[5 * 32 * 48], tables[32 * 40];
+    uint32_t want[5], got[5];
+    for (int round = 0; round < 4000; round++) {
+        uint32_t rows = rnd() % 41, n = 1 + rnd() % 5;
+        size_t bytes = 32 * (size_t)(1 + rows + rnd() % 3);
+        uint32_t most = round % 3 ? 512 / (2 * rows + 1) + 1 : 256; /* sums around 255, and extremes */
+        for (size_t i = 0; i < bytes * n; i++) blocks[i] = (uint8_t)rnd();
+        for (uint32_t b = 0; b < n; b++)
+            for (int l = 0; l < 32; l++) blocks[b * bytes + l] = rnd() % 4 ? 7 : (uint8_t)rnd();
+        for (uint32_t i = 0; i < 32 * rows; i++) tables[i] = (uint8_t)(rnd() % most);
+        sc_kernels_scalar.product(blocks, bytes, n, 7, tables, rows, want);
+        k->product(blocks, bytes, n, 7, tables, rows, got);
+        if (memcmp(want, got, n * sizeof *want) != 0) return "product";
     }
     return NULL;
 }
 
-static const char *check_match(const sc_kernels *k) {
-    uint32_t tags[64], want[65], got[65];
-    for (int round = 0; round < 2000; round++) {
-        uint32_t n = rnd() % 65;
-        for (uint32_t i = 0; i < n; i++) tags[i] = rnd() % 3;
-        uint32_t a = sc_kernels_scalar.match(tags, n, 1, 1000, want), b = k->match(tags, n, 1, 1000, got);
-        if (a != b || memcmp(want, got, a * sizeof *want) != 0) return "match";
+static const char *check_rotate(const sc_kernels *k) {
+    static uint16_t rotation[11 * 600];
+    static float x[600], want[11], got[11];
+    for (int round = 0; round < 300; round++) {
+        uint32_t n = 1 + rnd() % 11;
+        size_t dim = 1 + rnd() % 600;
+        for (size_t i = 0; i < n * dim; i++) rotation[i] = sc_f16_from((float)(rnd() % 2001) / 1000 - 1);
+        for (size_t i = 0; i < dim; i++) x[i] = (float)(rnd() % 2001) / 1000 - 1;
+        sc_kernels_scalar.rotate(rotation, n, x, dim, want);
+        k->rotate(rotation, n, x, dim, got);
+        for (uint32_t i = 0; i < n; i++)
+            if (fabsf(want[i] - got[i]) > 1e-6f * (float)(dim + 8)) return "rotate";
     }
     return NULL;
 }
@@ -185,8 +192,8 @@ static const char *check_rows(const sc_kernels *k) {
 
 static const char *check(const sc_kernels *k) {
     const char *why = check_dot_u4(k);
-    if (!why) why = check_sum_signs(k);
-    if (!why) why = check_match(k);
+    if (!why) why = check_product(k);
+    if (!why) why = check_rotate(k);
     if (!why) why = check_conversions(k);
     if (!why) why = check_stripes(k);
     if (!why) why = check_ascii(k);

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import unit
+from conftest import agrees, brute_force, unit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,27 +10,6 @@ import semcore
 from semcore import _engine
 
 DIMS = [8, 9, 15, 16, 31, 33, 63, 64, 65, 100, 127, 128, 129, 256, 384, 500, 1000, 1536, 4096]
-
-
-def brute_force(cache, query):
-    """(similarity, id) of every entry by its stored vector, best first."""
-    ids = list(cache)
-    q = query.astype(np.float64)
-    rows = np.stack([cache._vector_at(i) for i in ids]).astype(np.float64)
-    cosines = rows @ q / (np.linalg.norm(rows, axis=1) * np.linalg.norm(q))
-    return sorted(zip(cosines, ids, strict=True), key=lambda p: (-p[0], p[1] & 0xFFFFFFFF))
-
-
-def agrees(found, expected, floor):
-    """Same entries, but for those within rounding of the floor; same similarities, best first."""
-    sure = [i for s, i in expected if s >= floor + 1e-6]
-    possible = {i for s, i in expected if s >= floor - 1e-6}
-    ids = [c.id for c in found]
-    truth = {i: s for s, i in expected}
-    assert set(sure) <= set(ids) or len(ids) == 12
-    assert set(ids) <= possible
-    assert all(abs(c.similarity - truth[c.id]) < 2e-6 for c in found)
-    assert [c.similarity for c in found] == sorted((c.similarity for c in found), reverse=True)
 
 
 @pytest.mark.parametrize("storage", ["f16", "f32", "i8"])

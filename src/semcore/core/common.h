@@ -46,6 +46,12 @@ typedef _Atomic uint64_t sc_a64;
 #define SC_STORE_REL(p, v) atomic_store_explicit((p), (v), memory_order_release)
 #define SC_ADD(p, v) ((void)atomic_fetch_add_explicit((p), (v), memory_order_relaxed))
 
+#if defined(_MSC_VER) && !defined(__clang__)
+static inline uint32_t sc_lowest_bit(uint32_t x) { unsigned long i; _BitScanForward(&i, x); return i; }
+#else
+static inline uint32_t sc_lowest_bit(uint32_t x) { return (uint32_t)__builtin_ctz(x); }
+#endif
+
 /* A counter that only the lock's holder changes needs no locked instruction. */
 #define SC_BUMP(p, v) SC_STORE((p), SC_LOAD(p) + (v))
 

@@ -219,7 +219,7 @@ int sc_engine_index(sc_region *r, uint32_t slot, const uint64_t *tags) {
     if (rc != SC_OK) return rc;
     sc_tags_link(r, slot, tags, e->ntags);
     sc_wheel_link(r, slot);
-    SC_STORE(&r->ptags[slot], e->has_vector ? sc_part_tag(e->part) : 0);
+    SC_STORE(sc_lane_tag(r, slot), e->has_vector ? sc_part_tag8(e->part) : 0);
     SC_BUMP(&r->h->state.entries, 1);
     return SC_OK;
 }
@@ -238,7 +238,7 @@ void sc_engine_remove(sc_region *r, uint32_t slot) {
         r->suspect = true;
         return;
     }
-    SC_STORE(&r->ptags[slot], 0);
+    SC_STORE(sc_lane_tag(r, slot), 0);
     sc_table_remove(&r->exact, sc_key_tag(e->key), slot);
     sc_part_unlink(r, slot);
     sc_tags_unlink(r, slot, e->ntags);

@@ -65,7 +65,7 @@ static const char *check_entry(const sc_region *r, uint32_t slot, census *n, con
     if (!(listed[slot / 8] >> (slot % 8) & 1)) return "an entry is not in its partition's list";
     if (chain_length(r, e->block) != blocks) return "a value chain has the wrong length";
     if (chain_length(r, e->tag_block) != tag_blocks) return "a tag chain has the wrong length";
-    if (SC_LOAD(&r->ptags[slot]) != (e->has_vector ? sc_part_tag(e->part) : 0)) return "a row's partition tag is wrong";
+    if (SC_LOAD(sc_lane_tag(r, slot)) != (e->has_vector ? sc_part_tag8(e->part) : 0)) return "a row's partition tag is wrong";
     n->live++;
     n->blocks += blocks + tag_blocks;
     n->on_wheel += e->expires != SC_FOREVER;

@@ -5,6 +5,7 @@
 #include "engine.h"
 #include "region/partition.h"
 #include "semantic/codes.h"
+#include "semantic/compact.h"
 #include "tags/tags.h"
 
 typedef struct owners { uint8_t *bits; uint32_t high; } owners; /* blocks that entries hold */
@@ -91,7 +92,7 @@ static void free_the_rest(sc_region *r, const owners *o) {
     SC_STORE_REL(&s->slot_high, high);
     for (uint32_t slot = high; slot-- > 0;) {
         if (sc_entry_live(r, slot)) continue;
-        SC_STORE(&r->ptags[slot], 0);
+        SC_STORE(sc_lane_tag(r, slot), 0);
         sc_slot_give(r, slot);
     }
 }
@@ -119,6 +120,7 @@ int sc_engine_recover(sc_cache *c) {
     drop_torn(r);
     claim_blocks(r, &o);
     sc_region_reset(r);
+    sc_compact_reset(r);
     free_the_rest(r, &o);
     free(o.bits);
     for (uint32_t slot = 0; slot < r->max_entries; slot++) {

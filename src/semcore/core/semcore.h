@@ -157,6 +157,30 @@ int sc_invalidate(sc_cache *c, uint64_t tag, uint64_t *n);
 int sc_clear(sc_cache *c, const sc_part *ns, uint64_t *n);     /* NULL: everything */
 int sc_expire(sc_cache *c, int64_t now, uint64_t *n);
 
+/* ---- learning ---- */
+
+/* What a caller learns from a sample of the vectors: see core/semantic/model.h. */
+typedef struct sc_learnt {
+    const uint16_t *rotation;  /* [120][dim] halves, of spectral norm at most 1 */
+    const float *centroids;    /* [120][16]: a direction's component of the centroids of its group of three */
+    const float *steps;        /* 120: of the 4-bit codes */
+    const float *rests;        /* 16, ascending */
+    const float *strays, *margins; /* [16][2]: least and most in each class */
+    float margin_least, margin_step;
+    float loss;                /* mean square of what the product codes leave out */
+} sc_learnt;
+
+enum { SC_LEARNT = 0, SC_STALE = 1, SC_UNLEARNT = 2 };
+/* Is there something to learn, or are there only rows left to recode? Costs a look at each block's word. */
+int sc_learning(const sc_cache *c);
+/* The vectors of up to `most` live entries, evenly spread over the cache, dim floats each; returns how many. */
+uint32_t sc_sample(const sc_cache *c, uint32_t most, float *out);
+uint32_t sc_generation(const sc_cache *c);
+/* Takes a model, unless another came since `generation` (SC_EMOVED) or rows are left to recode (SC_EARG). */
+int sc_learn(sc_cache *c, const sc_learnt *learnt, uint32_t generation);
+/* Recodes up to `most` blocks of 32 rows; `left`: whether there are more. Lookups go on, and writers between blocks. */
+int sc_recode(sc_cache *c, uint32_t most, int *left);
+
 /* ---- inspection ---- */
 void sc_stats_get(sc_cache *c, sc_stats *out);
 void sc_counts_add(sc_cache *c, const uint64_t counts[SC_COUNTERS]); /* of the region that this one replaces */

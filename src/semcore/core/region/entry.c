@@ -82,7 +82,7 @@ uint32_t sc_slot_take(sc_region *r) {
     slot = SC_LOAD(&s->slot_high);
     if (slot >= r->max_entries) return SC_NIL;
     if (slot == LARGE) sc_os_large_pages(r->base, r->total);
-    SC_STORE(&r->ptags[slot], 0);
+    SC_STORE(sc_lane_tag(r, slot), 0);
     SC_STORE_REL(&s->slot_high, slot + 1);
     return slot;
 }

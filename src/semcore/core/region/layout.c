@@ -27,7 +27,6 @@ static size_t place(sc_region *r, uint8_t *base) {
     PART(exact.cells, sc_a64 *, (size_t)8 * r->exact.cap);
     PART(partitions.cells, sc_a64 *, (size_t)8 * r->partitions.cap);
     PART(links, sc_links *, sizeof(sc_links) * n);
-    PART(ptags, sc_a32 *, 4 * n);
     PART(sketch, sc_a8 *, (size_t)64 * r->sketch_lines);
     PART(wheel, sc_a32 *, 4 * 64 * SC_LEVELS);
     PART(tagheads, sc_a32 *, (size_t)4 * r->ntagheads);
@@ -35,11 +34,14 @@ static size_t place(sc_region *r, uint8_t *base) {
     PART(scales, sc_scale *, r->dim ? sizeof(sc_scale) * n : 0);
     PART(high, uint8_t *, r->plane * n);
     PART(low, uint8_t *, r->plane * n);
-    size_t lanes = sc_align(n, 32);
-    PART(signs, uint8_t *, (size_t)((r->dim + 7) / 8) * lanes);
-    PART(along, float *, r->dim ? sizeof(float) * lanes : 0);
-    PART(across, float *, r->dim ? sizeof(float) * lanes : 0);
+    size_t lanes = sc_align(n, SC_LANES);
+    r->learns = n >= SC_LEARN_FROM && r->dim >= SC_LEAST_DIM;
+    r->lane_bytes = 1 + (r->learns ? SC_CODE_ROWS : 0);
+    PART(lanes, uint8_t *, r->lane_bytes * lanes);
+    PART(coded, sc_coded *, r->learns ? sizeof(sc_coded) * lanes / SC_LANES : 0);
+    PART(leading, uint8_t *, r->learns ? (size_t)SC_LEADING_BYTES * n : 0);
     r->slot_bytes = (at - PAGE) / n;
+    PART(models, uint8_t *, r->learns ? 2 * sc_model_bytes(r->dim) : 0);
     PART(chain, sc_a32 *, (size_t)4 * r->nblocks);
     at = sc_align(at, PAGE);
     PART(blocks, uint8_t *, (size_t)SC_BLOCK * r->nblocks);

@@ -7,11 +7,14 @@
 
 #include "entry.h"
 
-/* The directory's tag; also the scan's, where 0 means an empty row. */
+/* The directory's tag. */
 static inline uint32_t sc_part_tag(sc_part part) {
     uint32_t tag = (uint32_t)(part.all ^ part.ns);
     return tag ? tag : 1;
 }
+
+/* The scan's tag; 0 means an empty row. */
+static inline uint8_t sc_part_tag8(sc_part part) { return (uint8_t)(sc_part_tag(part) % 255 + 1); }
 
 int sc_part_link(sc_region *r, uint32_t slot);
 void sc_part_unlink(sc_region *r, uint32_t slot);

@@ -1,7 +1,7 @@
 /* The region: everything of a cache in one mapping, private or a file.
  *
- *   header | hot | entries | exact | partitions | links | ptags | sketch | wheel | tagheads |
- *   vectors | scales | high | low | signs | along | across | chain | blocks
+ *   header | hot | entries | exact | partitions | links | sketch | wheel | tagheads | vectors | scales |
+ *   high | low | lanes | coded | leading | models | chain | blocks
  *
  * Parts are addressed by slot and block numbers, never by pointers. The header's first half, the
  * entries, their vectors and value chains are the truth; everything else is a function of the
@@ -13,10 +13,11 @@
 
 #include "../common.h"
 #include "../exact/table.h"
+#include "learnt.h"
 
 #define SC_MAGIC "semcore\x1a"
 #define SC_UNFINISHED "semcore+" /* the magic of a file while it is made */
-#define SC_VERSION 2
+#define SC_VERSION 3
 #define SC_BYTE_ORDER 0x01020304u
 #define SC_BLOCK 128           /* bytes of a value block */
 #define SC_LEVELS 5            /* of the timing wheel, 64 buckets each */
@@ -47,6 +48,7 @@ typedef struct sc_state {      /* derived; changed only under the lock */
     sc_a64 wheel_time;         /* the wheel is empty before this */
     sc_a64 random;
     sc_a32 halved;             /* tick at which the sketch was last halved */
+    sc_a32 generation;         /* of the newest model */
 } sc_state;
 
 typedef struct sc_header {
@@ -100,7 +102,6 @@ typedef struct sc_region {
     sc_entry *entries;
     sc_table exact, partitions;
     sc_links *links;
-    sc_a32 *ptags;             /* a slot's partition tag for the scan; 0: nothing to find here */
     sc_a8 *sketch;             /* 4-bit counters, 64-byte lines */
     sc_a32 *wheel;             /* SC_LEVELS * 64 heads */
     sc_a32 *tagheads;
@@ -108,12 +109,16 @@ typedef struct sc_region {
     uint8_t *vectors;
     sc_scale *scales;
     uint8_t *high, *low;       /* the 8-bit codes as two planes of 4 bits */
-    uint8_t *signs;            /* one bit a dimension, in blocks of 32 rows: semantic/signs.h */
-    float *along, *across;     /* of each row's signs: cosine and sine of the angle to its vector */
+    uint8_t *lanes;            /* partition tags and product codes, in blocks of 32 rows: semantic/product.h */
+    sc_coded *coded;           /* a block's model */
+    uint8_t *leading;          /* 4-bit codes of the leading directions: semantic/leading.h */
+    uint8_t *models;           /* two of them: semantic/model.h */
     uint8_t *blocks;
 
     uint32_t dim, storage, max_entries, nblocks, ntagheads, sketch_lines;
     size_t plane;              /* bytes of a row in a plane */
+    bool learns;               /* has models, and codes by them */
+    size_t lane_bytes;         /* of a row in a block */
     size_t vector_bytes;       /* of a stored vector; 0 when the codes are the vector */
     size_t total, max_bytes;
     size_t slot_bytes;         /* of all arrays, an entry */
@@ -151,6 +156,15 @@ int sc_lock(sc_region *r); /* or SC_ELOST, SC_EREGION */
 void sc_unlock(sc_region *r);
 
 static inline bool sc_slot_ok(const sc_region *r, uint32_t slot) { return slot < r->max_entries; }
+static inline uint8_t *sc_block_of(const sc_region *r, uint32_t slot) {
+    return r->lanes + r->lane_bytes * SC_LANES * (slot / SC_LANES);
+}
+
+/* A row's partition, as a byte for the scan; 0: nothing to find here. */
+static inline sc_a8 *sc_lane_tag(const sc_region *r, uint32_t slot) {
+    return (sc_a8 *)(sc_block_of(r, slot) + slot % SC_LANES);
+}
+
 static inline uint32_t sc_slot_high(const sc_region *r) {
     uint32_t high = SC_LOAD_ACQ(&r->h->state.slot_high);
     return high < r->max_entries ? high : r->max_entries;

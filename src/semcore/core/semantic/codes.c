@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "../simd/kernels.h"
-#include "signs.h"
+#include "compact.h"
 
 static size_t byte_of(uint32_t i) { return (size_t)(i / 64) * 32 + i % 32; }
 static bool upper_half(uint32_t i) { return i % 64 >= 32; }
@@ -62,6 +62,11 @@ static void make_unit(float *x, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) x[i] = (float)(x[i] * inverse);
 }
 
+void sc_codes_unit(const sc_region *r, uint32_t slot, float *to) {
+    sc_codes_load(r, slot, to);
+    make_unit(to, r->dim);
+}
+
 void sc_codes_build(sc_region *r, uint32_t slot) {
     float x[SC_MAX_DIM], scale;
     int8_t c[SC_MAX_DIM];
@@ -77,7 +82,7 @@ void sc_codes_build(sc_region *r, uint32_t slot) {
         pack(r, slot, c);
     }
     r->scales[slot] = (sc_scale){scale, residual(c, x, r->dim, scale)};
-    sc_signs_store(r, slot, x);
+    sc_compact_store(r, slot, x);
 }
 
 static void store_i8(sc_region *r, uint32_t slot, const float *x) {

@@ -31,6 +31,8 @@ typedef struct sc_query {
 void sc_codes_store(sc_region *r, uint32_t slot, const float *vector, bool keep);
 /* The codes' derived part alone, from the stored vector. */
 void sc_codes_build(sc_region *r, uint32_t slot);
+/* The stored vector scaled to unit length, by its codes where they are the vector. */
+void sc_codes_unit(const sc_region *r, uint32_t slot, float *to);
 /* The stored vector as floats, of unit length up to rounding. */
 void sc_codes_load(const sc_region *r, uint32_t slot, float *to);
 void sc_query_prepare(const sc_region *r, const float *vector, sc_query *q);

@@ -1,22 +1,37 @@
 #include "scan.h"
 
 #include "../simd/kernels.h"
-#include "signs.h"
+#include "leading.h"
+#include "product.h"
 
-#define CHUNK SC_LANES
-/* Fewer rows of a block than this go straight to the 4-bit plane. */
-#define FEW 6
+#define CHUNK 32
+#define SPAN 16              /* blocks that a kernel is asked of at once */
+#define BATCH 128            /* rows that the second tier is asked of at once */
+#define FEW 64               /* rows of a partition that are not worth the learnt tiers' preparation */
+#define TRIAL 2048           /* rows after which a tier that lets most of them pass is left out */
 /* Walk a list when it holds at most 1/64 of the rows: a linked row is a jump in memory, a row that
  * its tag rules out in a scan is next to nothing. The share was chosen, not tuned. */
 #define WALK_SHARE 64
+#define RAISED 0.02          /* a better floor is worth new tables */
+
+/* What one model's codes say of the query. */
+typedef struct learnt {
+    sc_leading x;
+    sc_product_query product;
+    sc_leading_query leading;
+    double floor;            /* of the product tables */
+} learnt;
+
+typedef struct trial { uint32_t asked, passed; } trial;
 
 typedef struct search {
     const sc_region *r;
     sc_part part;
     int64_t now;
     sc_query q;
-    sc_sign_query signs;
     sc_top *top;
+    trial product, leading;
+    learnt models[2];        /* by generation % 2 */
 } search;
 
 static double least(const sc_top *t) {
@@ -38,7 +53,52 @@ static void offer(sc_top *t, sc_found f) {
     t->best[i] = f;
 }
 
-/* The last tier: the stored vector, read between two looks at the sequence word. */
+static bool useless(trial t) { return t.asked >= TRIAL && t.passed > t.asked / 2; }
+
+/* ---- the learnt tiers ---- */
+
+static void make_tables(search *s, const sc_model *m, learnt *l) {
+    l->floor = least(s->top);
+    sc_product_prepare(s->r, m, &l->x, (float)l->floor, &l->product);
+}
+
+/* A copy of a model without its rotation, and the query in its directions; false if there is no such model any more. */
+static bool copy_model(search *s, uint32_t generation, sc_model *m, learnt *l, bool rotate) {
+    const sc_model *shared = sc_model_at(s->r, generation);
+    if (!generation || SC_LOAD_ACQ(&shared->generation) != generation) return false;
+    sc_copy_racy(m, shared, sizeof *m);
+    if (rotate) {
+        float x[SC_MAX_DIM], inverse = (float)(1 / s->q.norm);
+        for (uint32_t i = 0; i < s->r->dim; i++) x[i] = s->q.vector[i] * inverse;
+        sc_model_rotate(shared, s->r->dim, x, l->x.y);
+        l->x.rest = sc_model_rest(l->x.y, sc_model_slack(s->r->dim));
+    }
+    atomic_thread_fence(memory_order_acquire);
+    return SC_LOAD(&shared->generation) == generation;
+}
+
+/* Tables for the model of a generation, or NULL. */
+static learnt *learn(search *s, uint32_t generation) {
+    learnt *l = &s->models[generation % 2];
+    sc_model m;
+    if (generation && l->product.generation == generation) return l;
+    if (!(s->top->floor > 0) || !copy_model(s, generation, &m, l, true)) return NULL;
+    l->product.generation = generation;
+    make_tables(s, &m, l);
+    sc_leading_prepare(s->r, &m, &l->x, generation, &l->leading);
+    return l;
+}
+
+/* What was found may have raised the floor far enough for sharper tables. */
+static void sharpen(search *s, learnt *l) {
+    sc_model m;
+    if (least(s->top) < l->floor + RAISED) return;
+    if (copy_model(s, l->product.generation, &m, l, false)) make_tables(s, &m, l);
+}
+
+/* ---- the last tiers ---- */
+
+/* The stored vector, read between two looks at the sequence word. */
 static void rescore(search *s, uint32_t slot) {
     const sc_region *r = s->r;
     sc_entry e;
@@ -67,7 +127,7 @@ SC_RACY_READ static uint32_t keep_possible(const search *s, uint32_t *ids, int32
 
 SC_RACY_READ static sc_scale scale_of(const sc_region *r, uint32_t slot) { return r->scales[slot]; }
 
-static void score(search *s, uint32_t *ids, uint32_t n) {
+static void score_codes(search *s, uint32_t *ids, uint32_t n) {
     const sc_region *r = s->r;
     int32_t high[CHUNK], low;
     sc_k->dot_u4(r->high, r->plane, ids, n, s->q.even, s->q.odd, high);
@@ -79,39 +139,94 @@ static void score(search *s, uint32_t *ids, uint32_t n) {
     }
 }
 
-/* Of n ids of one block, those that the signs cannot rule out. Below zero the bound says nothing. */
-static uint32_t keep_by_signs(const search *s, uint32_t block, uint32_t *ids, uint32_t n) {
-    float floor = (float)least(s->top);
-    if (n < FEW || !(floor > 0)) return n;
-    uint32_t mask = sc_signs_possible(s->r, &s->signs, block, floor), kept = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        ids[kept] = ids[i];
-        kept += mask >> (ids[i] % SC_LANES) & 1;
+static void score(search *s, const learnt *l, uint32_t *ids, uint32_t n) {
+    if (l && !useless(s->leading)) {
+        s->leading.asked += n;
+        n = sc_leading_keep(s->r, &l->leading, (float)least(s->top), ids, n);
+        s->leading.passed += n;
     }
-    return kept;
+    for (uint32_t at = 0; at < n; at += CHUNK) score_codes(s, ids + at, n - at < CHUNK ? n - at : CHUNK);
 }
 
-/* Every row whose partition tag is ours, a block at a time. */
-static void scan_rows(search *s, uint32_t rows) {
-    uint32_t ids[CHUNK + 1], tag = sc_part_tag(s->part); /* match() may write one past the last */
-    sc_signs_prepare(s->r, s->q.vector, s->q.norm, &s->signs);
-    for (uint32_t at = 0; at < rows; at += CHUNK) {
-        uint32_t n = rows - at < CHUNK ? rows - at : CHUNK;
-        n = sc_k->match((const uint32_t *)(s->r->ptags + at), n, tag, at, ids);
-        if (n) n = keep_by_signs(s, at / CHUNK, ids, n);
-        if (n) score(s, ids, n);
+/* ---- which rows ---- */
+
+/* Blocks from `block` on, at most SPAN, that are coded with the same model. */
+static uint32_t run_of(const sc_region *r, uint32_t block, uint32_t blocks, uint32_t *generation) {
+    uint32_t n = 1, most = blocks - block < SPAN ? blocks - block : SPAN;
+    *generation = 0;
+    if (!r->learns) return most;
+    *generation = SC_LOAD_ACQ(&r->coded[block].generation);
+    while (n < most && SC_LOAD_ACQ(&r->coded[block + n].generation) == *generation) n++;
+    return n;
+}
+
+/* The rows of a block that are of our partition. */
+static uint32_t ours(const search *s, uint32_t block) {
+    uint32_t mask;
+    sc_k->product(sc_block_of(s->r, block * SC_LANES), 0, 1, sc_part_tag8(s->part), NULL, 0, &mask);
+    return mask;
+}
+
+/* Which rows of a run of blocks are of our partition and may reach the floor, as a mask each. */
+static void possible(const search *s, const learnt *l, uint32_t block, uint32_t run, uint32_t *masks) {
+    const sc_region *r = s->r;
+    bool coded = l && !l->product.idle && !useless(s->product);
+    if (coded && l->product.nothing) memset(masks, 0, run * sizeof *masks);
+    else
+        sc_k->product(sc_block_of(r, block * SC_LANES), r->lane_bytes * SC_LANES, run, sc_part_tag8(s->part),
+                      coded ? l->product.tables[0] : NULL, coded ? SC_CODE_ROWS : 0, masks);
+    if (!coded) return;
+    atomic_thread_fence(memory_order_acquire); /* a block that is recoded has lost its generation before */
+    for (uint32_t i = 0; i < run; i++) {
+        const sc_coded *c = &r->coded[block + i];
+        uint32_t apart = SC_LOAD(&c->generation) == l->product.generation ? SC_LOAD(&c->apart) : UINT32_MAX;
+        if (apart) masks[i] |= apart & ours(s, block + i);
     }
+}
+
+static uint32_t rows_of(const uint32_t *masks, uint32_t block, uint32_t run, uint32_t *ids) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < run; i++)
+        for (uint32_t mask = masks[i], first = (block + i) * SC_LANES; mask; mask &= mask - 1)
+            ids[n++] = first + sc_lowest_bit(mask);
+    return n;
+}
+
+/* Every row whose partition tag is ours, some blocks at a time. */
+static void scan_rows(search *s, uint32_t rows, bool few) {
+    uint32_t ids[BATCH + SPAN * SC_LANES], masks[SPAN], n = 0, run, generation;
+    uint32_t blocks = (rows + SC_LANES - 1) / SC_LANES;
+    learnt *of = NULL; /* of the rows that wait in ids */
+    for (uint32_t block = 0; block < blocks; block += run) {
+        run = run_of(s->r, block, blocks, &generation);
+        learnt *l = few ? NULL : learn(s, generation);
+        if (l != of || n >= BATCH) {
+            score(s, of, ids, n);
+            n = 0;
+            if (l) sharpen(s, l);
+        }
+        of = l;
+        possible(s, l, block, run, masks);
+        if (block + run == blocks && rows % SC_LANES) masks[run - 1] &= (1u << rows % SC_LANES) - 1;
+        uint32_t found = rows_of(masks, block, run, ids + n);
+        s->product.asked += l ? run * SC_LANES : 0;
+        s->product.passed += l ? found : 0;
+        n += found;
+    }
+    score(s, of, ids, n);
 }
 
 /* The partition's list; false if a writer moved it under the walk. */
 static bool walk_list(search *s, uint32_t slot, uint32_t rows) {
-    uint32_t ids[CHUNK], n = 0, tag = sc_part_tag(s->part);
+    uint32_t ids[CHUNK], n = 0;
+    uint8_t tag = sc_part_tag8(s->part);
+    const learnt *l = rows > FEW ? learn(s, sc_model_current(s->r)) : NULL;
     for (uint32_t left = rows; slot != SC_NIL && left > 0; left--) {
-        if (!sc_slot_ok(s->r, slot) || SC_LOAD(&s->r->ptags[slot]) != tag) return false;
+        if (!sc_slot_ok(s->r, slot) || SC_LOAD(sc_lane_tag(s->r, slot)) != tag) return false;
         ids[n++] = slot;
         slot = SC_LOAD(&s->r->links[slot].part_next);
         if (n == CHUNK || slot == SC_NIL) {
-            score(s, ids, n);
+            score(s, l, ids, n);
             n = 0;
         }
     }
@@ -125,14 +240,17 @@ void sc_scan(const sc_region *r, sc_part part, const float *query, int64_t now, 
     if (head == SC_NIL) return;
     search s;
     s.r = r, s.part = part, s.now = now, s.top = top; /* the tables are large: not zeroed */
+    s.product = s.leading = (trial){0, 0};
+    s.models[0].product.generation = s.models[1].product.generation = 0;
     sc_query_prepare(r, query, &s.q);
     if (worth_walking(size, rows) && walk_list(&s, head, rows)) return;
     top->n = 0;
-    scan_rows(&s, rows);
+    scan_rows(&s, rows, size < FEW);
 }
 
 uint64_t sc_scan_bytes(const sc_region *r, sc_part part) {
     uint32_t size, rows = sc_slot_high(r);
     if (sc_part_find(r, part, &size) == SC_NIL) return 0;
-    return (uint64_t)size * r->plane + (worth_walking(size, rows) ? 0 : (uint64_t)rows * 4);
+    if (worth_walking(size, rows)) return (uint64_t)size * (r->learns ? SC_LEADING_BYTES : r->plane);
+    return rows * r->lane_bytes + (r->learns ? 0 : (uint64_t)size * r->plane);
 }

@@ -1,6 +1,6 @@
 /* The search: the few best live entries of one partition at or above a floor, best first.
  *
- * Signs -> bound -> high plane -> bound -> low plane -> bound -> stored vector. What a bound drops is certainly below
+ * Product codes -> bound -> leading codes -> bound -> high plane -> bound -> low plane -> bound -> stored vector. What a bound drops is certainly below
  * the floor, so the result is what brute force finds. A partition that holds few of the rows is
  * walked by its links, one that holds many is scanned with the rows' partition tags compared.
  * Lock-free: every candidate is verified in its entry; a race can cost a miss, never an answer. */
@@ -20,7 +20,7 @@ typedef struct sc_top {
 } sc_top;
 
 void sc_scan(const sc_region *r, sc_part part, const float *query, int64_t now, sc_top *top);
-/* Most bytes that a scan of this partition reads (the signs may spare seven eighths): decides whether the GIL is worth releasing. */
+/* Most bytes that a scan of this partition reads: decides whether the GIL is worth releasing. */
 uint64_t sc_scan_bytes(const sc_region *r, sc_part part);
 
 #endif

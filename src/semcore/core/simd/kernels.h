@@ -15,11 +15,12 @@ typedef struct sc_kernels {
     /* out[i] = sum over the row of slot ids[i] of 4-bit code x query; bytes is a multiple of 32. */
     void (*dot_u4)(const uint8_t *plane, size_t bytes, const uint32_t *ids, uint32_t n,
                    const int8_t *even, const int8_t *odd, int32_t *out);
-    /* sums[l] = over the groups g, tables[2g][low half of byte 32 g + l] + tables[2g + 1][high half];
-     * entries are at most 127 and the sums fit 16 bits. */
-    void (*sum_signs)(const uint8_t *block, uint32_t groups, const uint8_t *tables, uint16_t *sums);
-    /* Appends to ids the numbers first + i with tags[i] == tag, for i < n; returns how many. */
-    uint32_t (*match)(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first, uint32_t *ids);
+    /* Of n blocks of 32 lanes, a mask each: bit l is set if byte l is the tag and, over the rows of 32 bytes behind
+     * the tags, the sum of tables[2 row][low half of byte l] + tables[2 row + 1][high half] is less than 255. */
+    void (*product)(const uint8_t *blocks, size_t block_bytes, uint32_t n, uint8_t tag, const uint8_t *tables,
+                    uint32_t rows, uint32_t *masks);
+    /* y[i] = <row i, x> for the rows of dim halves; in at least eight running sums each. */
+    void (*rotate)(const uint16_t *rows, uint32_t n, const float *x, size_t dim, float *y);
     /* dot = <x, q>, square = <x, x>. */
     void (*dot_f16)(const uint16_t *x, const float *q, size_t n, double *dot, double *square);
     void (*dot_f32)(const float *x, const float *q, size_t n, double *dot, double *square);

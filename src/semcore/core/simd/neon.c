@@ -25,38 +25,48 @@ SC_RACY_READ static void dot_u4_neon(const uint8_t *plane, size_t bytes, const u
     }
 }
 
-SC_RACY_READ static void sum_signs_neon(const uint8_t *block, uint32_t groups, const uint8_t *tables,
-                                        uint16_t *sums) {
-    const uint8x16_t half = vdupq_n_u8(15);
-    uint16x8_t sum[4] = {vdupq_n_u16(0), vdupq_n_u16(0), vdupq_n_u16(0), vdupq_n_u16(0)};
-    for (uint32_t g = 0; g < groups; g++, block += 32, tables += 32) {
-        uint8x16_t low = vld1q_u8(tables), high = vld1q_u8(tables + 16);
-        for (int i = 0; i < 2; i++) {
-            uint8x16_t v = vld1q_u8(block + 16 * i);
-            v = vaddq_u8(vqtbl1q_u8(low, vandq_u8(v, half)), vqtbl1q_u8(high, vshrq_n_u8(v, 4)));
-            sum[2 * i] = vaddw_u8(sum[2 * i], vget_low_u8(v));
-            sum[2 * i + 1] = vaddw_high_u8(sum[2 * i + 1], v);
-        }
-    }
-    for (int i = 0; i < 4; i++) vst1q_u16(sums + 8 * i, sum[i]);
+/* Bit i of the low half: byte i of the mask, which is all ones or zero. */
+static inline uint32_t bits_of(uint8x16_t mask) {
+    static const uint8_t weights[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    uint8x16_t v = vandq_u8(mask, vld1q_u8(weights));
+    return vaddv_u8(vget_low_u8(v)) | (uint32_t)vaddv_u8(vget_high_u8(v)) << 8;
 }
 
-SC_RACY_READ static uint32_t match_neon(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first,
-                                        uint32_t *ids) {
-    const uint32x4_t want = vdupq_n_u32(tag);
-    uint32_t found = 0, i = 0;
-    for (; i + 4 <= n; i += 4) {
-        if (vmaxvq_u32(vceqq_u32(vld1q_u32(tags + i), want)) == 0) continue;
-        for (uint32_t j = i; j < i + 4; j++) {
-            ids[found] = first + j;
-            found += tags[j] == tag;
+SC_RACY_READ static void product_neon(const uint8_t *blocks, size_t block_bytes, uint32_t n, uint8_t tag,
+                                      const uint8_t *tables, uint32_t rows, uint32_t *masks) {
+    const uint8x16_t half = vdupq_n_u8(15), want = vdupq_n_u8(tag), full = vdupq_n_u8(255);
+    for (uint32_t b = 0; b < n; b++, blocks += block_bytes) {
+        const uint8_t *at = blocks + 32, *table = tables;
+        uint8x16_t sums[2] = {vdupq_n_u8(0), vdupq_n_u8(0)};
+        for (uint32_t k = 0; k < rows; k++, at += 32, table += 32) {
+            uint8x16_t low = vld1q_u8(table), high = vld1q_u8(table + 16);
+            for (int i = 0; i < 2; i++) {
+                uint8x16_t v = vld1q_u8(at + 16 * i);
+                sums[i] = vqaddq_u8(sums[i], vqtbl1q_u8(low, vandq_u8(v, half)));
+                sums[i] = vqaddq_u8(sums[i], vqtbl1q_u8(high, vshrq_n_u8(v, 4)));
+            }
         }
+        for (int i = 0; i < 2; i++) {
+            uint8x16_t ours = vceqq_u8(vld1q_u8(blocks + 16 * i), want);
+            sums[i] = vbicq_u8(ours, vceqq_u8(sums[i], full));
+        }
+        masks[b] = bits_of(sums[0]) | bits_of(sums[1]) << 16;
     }
-    for (; i < n; i++) {
-        ids[found] = first + i;
-        found += tags[i] == tag;
+}
+
+SC_RACY_READ static void rotate_neon(const uint16_t *rows, uint32_t n, const float *x, size_t dim, float *y) {
+    for (; n > 0; n--, rows += dim, y++) {
+        float32x4_t a = vdupq_n_f32(0), b = a;
+        float tail = 0;
+        size_t i = 0;
+        for (; i + 8 <= dim; i += 8) {
+            float16x8_t v = vreinterpretq_f16_u16(vld1q_u16(rows + i));
+            a = vfmaq_f32(a, vcvt_f32_f16(vget_low_f16(v)), vld1q_f32(x + i));
+            b = vfmaq_f32(b, vcvt_high_f32_f16(v), vld1q_f32(x + i + 4));
+        }
+        for (; i < dim; i++) tail += sc_f16_to(rows[i]) * x[i];
+        *y = vaddvq_f32(vaddq_f32(a, b)) + tail;
     }
-    return found;
 }
 
 typedef struct sums { float64x2_t dot, square; } sums;
@@ -107,7 +117,7 @@ static void narrow_neon(const float *from, uint16_t *to, size_t n) {
     for (; i < n; i++) to[i] = sc_f16_from(from[i]);
 }
 
-const sc_kernels sc_kernels_neon = {"neon", dot_u4_neon, sum_signs_neon, match_neon,
+const sc_kernels sc_kernels_neon = {"neon", dot_u4_neon, product_neon, rotate_neon,
                                     dot_f16_neon, dot_f32_neon, widen_neon, narrow_neon, sc_stripes_scalar,
                                     sc_ascii_scalar,
         sc_sum_rows_i8_neon, sc_sum_rows_u4_neon, sc_to_unit_neon};

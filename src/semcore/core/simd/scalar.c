@@ -11,21 +11,26 @@ SC_RACY_READ static void dot_u4_scalar(const uint8_t *plane, size_t bytes, const
     }
 }
 
-SC_RACY_READ static void sum_signs_scalar(const uint8_t *block, uint32_t groups, const uint8_t *tables,
-                                          uint16_t *sums) {
-    memset(sums, 0, 32 * sizeof *sums);
-    for (uint32_t g = 0; g < groups; g++, block += 32, tables += 32)
-        for (int l = 0; l < 32; l++) sums[l] = (uint16_t)(sums[l] + tables[block[l] & 15] + tables[16 + (block[l] >> 4)]);
+SC_RACY_READ static void product_scalar(const uint8_t *blocks, size_t block_bytes, uint32_t n, uint8_t tag,
+                                        const uint8_t *tables, uint32_t rows, uint32_t *masks) {
+    for (uint32_t b = 0; b < n; b++, blocks += block_bytes) {
+        masks[b] = 0;
+        for (uint32_t l = 0; l < 32; l++) {
+            uint32_t sum = 0;
+            const uint8_t *table = tables, *byte = blocks + 32 + l;
+            for (uint32_t k = 0; k < rows; k++, byte += 32, table += 32) sum += table[*byte & 15] + table[16 + (*byte >> 4)];
+            masks[b] |= (uint32_t)(blocks[l] == tag && sum < 255) << l;
+        }
+    }
 }
 
-SC_RACY_READ static uint32_t match_scalar(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first,
-                                          uint32_t *ids) {
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        ids[found] = first + i;
-        found += tags[i] == tag;
+SC_RACY_READ static void rotate_scalar(const uint16_t *rows, uint32_t n, const float *x, size_t dim, float *y) {
+    for (; n > 0; n--, rows += dim, y++) {
+        float sums[8] = {0};
+        for (size_t i = 0; i < dim; i++) sums[i % 8] += sc_f16_to(rows[i]) * x[i];
+        *y = 0;
+        for (int k = 0; k < 8; k++) *y += sums[k];
     }
-    return found;
 }
 
 uint16_t sc_f16_from(float x) {
@@ -113,7 +118,7 @@ bool sc_ascii_scalar(const uint8_t *p, size_t n) {
     return (any & 0x8080808080808080ull) == 0;
 }
 
-const sc_kernels sc_kernels_scalar = {"scalar", dot_u4_scalar, sum_signs_scalar, match_scalar,
+const sc_kernels sc_kernels_scalar = {"scalar", dot_u4_scalar, product_scalar, rotate_scalar,
                                       dot_f16_scalar, dot_f32_scalar, widen_scalar, narrow_scalar, sc_stripes_scalar,
                                       sc_ascii_scalar,
         sc_sum_rows_i8_scalar, sc_sum_rows_u4_scalar, sc_to_unit_scalar};

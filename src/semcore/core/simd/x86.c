@@ -54,39 +54,68 @@ AVX2_KERNEL void dot_u4_avx2(const uint8_t *plane, size_t bytes, const uint32_t 
     }
 }
 
-/* 16-bit sums of bytes: `all` adds whole words, `odd` their high bytes; the low ones follow. */
-AVX2_KERNEL void sum_signs_avx2(const uint8_t *block, uint32_t groups, const uint8_t *tables, uint16_t *sums) {
-    const __m256i half = _mm256_set1_epi8(15);
-    __m256i all = _mm256_setzero_si256(), odd = all;
-    for (uint32_t g = 0; g < groups; g++, block += 32, tables += 32) {
-        __m256i v = _mm256_loadu_si256((const __m256i *)block);
-        __m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)tables));
-        __m256i high = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(tables + 16)));
-        low = _mm256_shuffle_epi8(low, _mm256_and_si256(v, half));
-        high = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(v, 4), half));
-        v = _mm256_add_epi8(low, high);
-        all = _mm256_add_epi16(all, v);
-        odd = _mm256_add_epi16(odd, _mm256_srli_epi16(v, 8));
-    }
-    __m256i even = _mm256_sub_epi16(all, _mm256_slli_epi16(odd, 8));
-    __m256i a = _mm256_unpacklo_epi16(even, odd), b = _mm256_unpackhi_epi16(even, odd);
-    _mm256_storeu_si256((__m256i *)sums, _mm256_permute2x128_si256(a, b, 0x20));
-    _mm256_storeu_si256((__m256i *)(sums + 16), _mm256_permute2x128_si256(a, b, 0x31));
+AVX2 __m256i table_256(const uint8_t *table) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)table));
 }
 
-AVX2_KERNEL uint32_t match_avx2(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first, uint32_t *ids) {
-    const __m256i want = _mm256_set1_epi32((int)tag);
-    uint32_t found = 0, i = 0;
-    for (; i + 8 <= n; i += 8) {
-        __m256i eq = _mm256_cmpeq_epi32(_mm256_loadu_si256((const __m256i *)(tags + i)), want);
-        uint32_t mask = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(eq));
-        for (; mask; mask &= mask - 1) ids[found++] = first + i + (uint32_t)_tzcnt_u32(mask);
+#define TOGETHER 4 /* blocks that share the loads of the tables */
+
+/* Sums of `many` blocks, a constant: the loops over them unroll. */
+AVX2 void add_losses(const uint8_t *blocks, size_t block_bytes, int many, const uint8_t *tables, uint32_t rows, __m256i *sums) {
+    const __m256i half = _mm256_set1_epi8(15);
+    for (int b = 0; b < many; b++) sums[b] = _mm256_setzero_si256();
+    for (uint32_t k = 0; k < rows; k++) {
+        const __m256i low = table_256(tables + 32 * k), high = table_256(tables + 32 * k + 16);
+        for (int b = 0; b < many; b++) {
+            __m256i v = _mm256_loadu_si256((const __m256i *)(blocks + b * block_bytes + 32 + 32 * k));
+            sums[b] = _mm256_adds_epu8(sums[b], _mm256_shuffle_epi8(low, _mm256_and_si256(v, half)));
+            v = _mm256_and_si256(_mm256_srli_epi16(v, 4), half);
+            sums[b] = _mm256_adds_epu8(sums[b], _mm256_shuffle_epi8(high, v));
+        }
     }
-    for (; i < n; i++) {
-        ids[found] = first + i;
-        found += tags[i] == tag;
+}
+
+AVX2_KERNEL void product_avx2(const uint8_t *blocks, size_t block_bytes, uint32_t n, uint8_t tag,
+                              const uint8_t *tables, uint32_t rows, uint32_t *masks) {
+    const __m256i want = _mm256_set1_epi8((char)tag), full = _mm256_set1_epi8(-1);
+    __m256i sums[TOGETHER];
+    for (uint32_t b = 0, many; b < n; b += many) {
+        many = n - b < TOGETHER ? 1 : TOGETHER;
+        if (many == TOGETHER) add_losses(blocks, block_bytes, TOGETHER, tables, rows, sums);
+        else add_losses(blocks, block_bytes, 1, tables, rows, sums);
+        for (uint32_t i = 0; i < many; i++, blocks += block_bytes) {
+            __m256i lost = _mm256_cmpeq_epi8(sums[i], full);
+            __m256i ours = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)blocks), want);
+            masks[b + i] = (uint32_t)_mm256_movemask_epi8(_mm256_andnot_si256(lost, ours));
+        }
     }
-    return found;
+}
+
+AVX2 float sum_f32(__m256 v) {
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_shuffle_ps(x, x, 1)));
+}
+
+AVX2_KERNEL void rotate_avx2(const uint16_t *rows, uint32_t n, const float *x, size_t dim, float *y) {
+    for (uint32_t k = 0; k < n; k += 4) {
+        const uint16_t *at[4];
+        __m256 sums[4];
+        float tails[4] = {0};
+        for (uint32_t j = 0; j < 4; j++) {
+            at[j] = rows + dim * (k + j < n ? k + j : n - 1);
+            sums[j] = _mm256_setzero_ps();
+        }
+        size_t i = 0;
+        for (; i + 8 <= dim; i += 8) {
+            __m256 v = _mm256_loadu_ps(x + i);
+            for (int j = 0; j < 4; j++)
+                sums[j] = _mm256_fmadd_ps(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(at[j] + i))), v, sums[j]);
+        }
+        for (; i < dim; i++)
+            for (int j = 0; j < 4; j++) tails[j] += sc_f16_to(at[j][i]) * x[i];
+        for (uint32_t j = 0; j < 4 && k + j < n; j++) y[k + j] = sum_f32(sums[j]) + tails[j];
+    }
 }
 
 /* The running sums of a float kernel, in double. */
@@ -160,21 +189,40 @@ AVX512_KERNEL void dot_u4_avx512(const uint8_t *plane, size_t bytes, const uint3
     }
 }
 
-AVX512_KERNEL uint32_t match_avx512(const uint32_t *tags, uint32_t n, uint32_t tag, uint32_t first, uint32_t *ids) {
-    const __m512i want = _mm512_set1_epi32((int)tag), step = _mm512_set1_epi32(16);
-    __m512i number = _mm512_add_epi32(_mm512_set1_epi32((int)first),
-                                      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-    uint32_t found = 0, i = 0;
-    for (; i + 16 <= n; i += 16, number = _mm512_add_epi32(number, step)) {
-        __mmask16 mask = _mm512_cmpeq_epi32_mask(_mm512_loadu_si512(tags + i), want);
-        _mm512_mask_compressstoreu_epi32(ids + found, mask, number);
-        found += (uint32_t)_mm_popcnt_u32(mask);
+#define MOST_PAIRS 16 /* of rows, whose tables are kept in registers */
+
+/* Two rows of 32 bytes at once: the tables of the first in the lower half of a register, of the second in the upper. */
+AVX512_KERNEL void product_avx512(const uint8_t *blocks, size_t block_bytes, uint32_t n, uint8_t tag,
+                                  const uint8_t *tables, uint32_t rows, uint32_t *masks) {
+    const __m512i half = _mm512_set1_epi8(15);
+    const __m256i want = _mm256_set1_epi8((char)tag), full = _mm256_set1_epi8(-1);
+    __m512i lows[MOST_PAIRS], highs[MOST_PAIRS];
+    uint32_t pairs = rows / 2 < MOST_PAIRS ? rows / 2 : MOST_PAIRS;
+    for (uint32_t k = 0; k < pairs; k++) {
+        const uint8_t *t = tables + (size_t)64 * k;
+        lows[k] = _mm512_inserti64x4(_mm512_castsi256_si512(table_256(t)), table_256(t + 32), 1);
+        highs[k] = _mm512_inserti64x4(_mm512_castsi256_si512(table_256(t + 16)), table_256(t + 48), 1);
     }
-    for (; i < n; i++) {
-        ids[found] = first + i;
-        found += tags[i] == tag;
+    for (uint32_t b = 0; b < n; b++, blocks += block_bytes) {
+        const uint8_t *at = blocks + 32;
+        __m512i low = _mm512_setzero_si512(), high = low;
+        for (uint32_t k = 0; k < pairs; k++, at += 64) {
+            __m512i v = _mm512_loadu_si512(at);
+            low = _mm512_adds_epu8(low, _mm512_shuffle_epi8(lows[k], _mm512_and_si512(v, half)));
+            high = _mm512_adds_epu8(high, _mm512_shuffle_epi8(highs[k], _mm512_and_si512(_mm512_srli_epi16(v, 4), half)));
+        }
+        low = _mm512_adds_epu8(low, high);
+        __m256i sum = _mm256_adds_epu8(_mm512_castsi512_si256(low), _mm512_extracti64x4_epi64(low, 1));
+        for (uint32_t k = 2 * pairs; k < rows; k++, at += 32) {
+            __m256i v = _mm256_loadu_si256((const __m256i *)at), h = _mm512_castsi512_si256(half);
+            sum = _mm256_adds_epu8(sum, _mm256_shuffle_epi8(table_256(tables + 32 * k), _mm256_and_si256(v, h)));
+            v = _mm256_and_si256(_mm256_srli_epi16(v, 4), h);
+            sum = _mm256_adds_epu8(sum, _mm256_shuffle_epi8(table_256(tables + 32 * k + 16), v));
+        }
+        __m256i lost = _mm256_cmpeq_epi8(sum, full);
+        __m256i ours = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)blocks), want);
+        masks[b] = (uint32_t)_mm256_movemask_epi8(_mm256_andnot_si256(lost, ours));
     }
-    return found;
 }
 
 AVX512_KERNEL void dot_f16_avx512(const uint16_t *x, const float *q, size_t n, double *dot, double *square) {
@@ -250,11 +298,11 @@ AVX2_KERNEL bool ascii_avx2(const uint8_t *p, size_t n) {
     return _mm256_movemask_epi8(any) == 0 && sc_ascii_scalar(p, n);
 }
 
-const sc_kernels sc_kernels_avx2 = {"avx2", dot_u4_avx2, sum_signs_avx2, match_avx2,
+const sc_kernels sc_kernels_avx2 = {"avx2", dot_u4_avx2, product_avx2, rotate_avx2,
                                     dot_f16_avx2, dot_f32_avx2, widen_avx2, narrow_avx2, stripes_avx2,
                                     ascii_avx2,
         sc_sum_rows_i8_avx2, sc_sum_rows_u4_avx2, sc_to_unit_avx2};
-const sc_kernels sc_kernels_avx512 = {"avx512", dot_u4_avx512, sum_signs_avx2, match_avx512,
+const sc_kernels sc_kernels_avx512 = {"avx512", dot_u4_avx512, product_avx512, rotate_avx2,
                                       dot_f16_avx512, dot_f32_avx512, widen_avx2, narrow_avx2, stripes_avx2,
                                     ascii_avx2,
         sc_sum_rows_i8_avx512, sc_sum_rows_u4_avx512, sc_to_unit_avx2};

@@ -1,0 +1,89 @@
+"""Learns the compact codes of a cache in the background, as it fills and as what it holds changes."""
+
+import atexit
+import threading
+import weakref
+from collections.abc import Callable
+
+from semcore import _engine, learnt
+from semcore.errors import SemcoreError
+
+EVERY = 256  # puts between two looks at whether there is something to learn
+SAMPLE_BYTES = 32 << 20  # of vectors to learn from, and
+SAMPLE_ROWS = 16384
+LEAST_ROWS = 512
+BLOCKS = 4  # recoded at a time
+
+LEARNT, STALE, UNLEARNT = 0, 1, 2  # what `_engine.learning` says
+
+
+class Learner:
+    """Of one cache. A thread lives only while there is something to do."""
+
+    def __init__(self, engine: _engine.Engine) -> None:
+        self._engine = weakref.ref(engine)
+        self._thread: threading.Thread | None = None
+        self._puts = 0
+        self._stop = False
+        _running.add(self)
+
+    def put(self) -> None:
+        """Tells of a put; now and then looks whether there is something to learn."""
+        self._puts += 1
+        if self._puts >= EVERY:
+            self.look()
+
+    def look(self) -> None:
+        """Starts to learn in the background if there is something to learn."""
+        self._puts = 0
+        engine = self._engine()
+        if engine is None or self._stop or _engine.learning(engine) == LEARNT:
+            return
+        if self._thread is None or not self._thread.is_alive():  # it is dead in a forked child, too
+            self._thread = threading.Thread(target=self._run, name="semcore-learner", daemon=True)
+            self._thread.start()
+
+    def stop(self, wait: bool = False) -> None:
+        """Nothing more is learnt; with `wait`, returns when nothing runs any more."""
+        self._stop = True
+        if wait and self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        engine = self._engine()
+        if engine is None:
+            return
+        try:
+            learn(engine, lambda: self._stop)
+        except SemcoreError:
+            if not self._stop:  # else: it was closed meanwhile
+                raise
+
+
+def learn(engine: _engine.Engine, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Recodes what is left to recode, learns if there is reason to, and recodes all."""
+    _recode(engine, stopped)
+    if stopped() or _engine.learning(engine) != UNLEARNT:
+        return
+    generation = _engine.generation(engine)
+    rows = max(LEAST_ROWS, min(SAMPLE_ROWS, SAMPLE_BYTES // (4 * engine.dim)))
+    sample = _engine.sample(engine, rows)
+    if len(sample) < LEAST_ROWS:
+        return
+    if not stopped() and _engine.learn(engine, learnt.learn(sample), generation):
+        _recode(engine, stopped)
+
+
+def _recode(engine: _engine.Engine, stopped: Callable[[], bool]) -> None:
+    while not stopped() and _engine.recode(engine, BLOCKS):
+        pass
+
+
+_running: "weakref.WeakSet[Learner]" = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    # A thread that dies with the interpreter while it holds a file's lock costs the next process a recovery.
+    for learner in list(_running):
+        learner.stop(wait=True)

@@ -1,0 +1,148 @@
+"""What the compact codes of vectors are learnt from a sample: leading directions, codebooks, classes.
+
+core/semantic/model.h says what it is for; here it is computed. Any values give certified bounds
+(the rotation's spectral norm is made at most 1): what is learnt decides only how sharp they are.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+DIRECTIONS = 120
+GROUPS = 40  # of three directions
+CENTROIDS = 16
+CLASSES = 16
+TILT = 0.6
+OUTLIERS = 5e-5  # of the rows, at each end of each range: searched apart
+POWER_ITERATIONS = 3
+LLOYD_ITERATIONS = 10
+LLOYD_ROWS = 4096
+STEP = 0.335  # in standard deviations: the best of 16 even steps for a normal distribution (Max, 1960)
+
+Floats = NDArray[np.float32]
+
+
+class Learnt(NamedTuple):
+    """A model, as `_engine.learn` takes it."""
+
+    rotation: NDArray[np.float16]  # (DIRECTIONS, dim)
+    centroids: Floats  # (DIRECTIONS, CENTROIDS)
+    steps: Floats  # (DIRECTIONS,)
+    rests: Floats  # (CLASSES,), ascending
+    strays: Floats  # (CLASSES, 2)
+    margins: Floats  # (CLASSES, 2)
+    margin_least: float
+    margin_step: float
+    loss: float  # mean square of what the product codes leave out of a vector
+
+
+def learn(sample: Floats, seed: int = 0) -> Learnt:
+    """A model of a sample of vectors, (rows, dim) of any lengths but zero."""
+    rng = np.random.default_rng(seed)
+    x = sample / np.linalg.norm(sample, axis=1, keepdims=True)
+    rotation = leading_directions(x, rng)
+    y = x @ rotation.astype(np.float32).T
+    centroids, coded = product_codes(y, rng)
+    length = np.linalg.norm(y, axis=1)
+    along = np.einsum("ij,ij->i", y, coded) / np.maximum(length, 1e-9)
+    stray = np.sqrt(np.maximum(np.square(coded).sum(axis=1) - along**2, 0))
+    rest = np.sqrt(np.maximum(1 - length**2, 0))
+    margin = along - TILT * stray
+    rests = np.quantile(rest, np.arange(1, CLASSES + 1) / CLASSES)
+    rests[-1] = wider(rest)[1]
+    kind = np.minimum(np.searchsorted(rests, rest), CLASSES - 1)
+    least, most = wider(margin)
+    return Learnt(
+        rotation,
+        centroids,
+        (STEP * y.std(axis=0)).astype(np.float32),
+        rests.astype(np.float32),
+        ranges(stray, kind),
+        ranges(margin, kind),
+        least,
+        max((most - least) / 255, 1e-6),
+        float(np.mean(rest**2 + np.square(y - coded).sum(axis=1))),
+    )
+
+
+def leading_directions(x: Floats, rng: np.random.Generator) -> NDArray[np.float16]:
+    """The directions of most variance, by randomised subspace iteration (Halko, Martinsson, Tropp, 2011)."""
+    count = min(DIRECTIONS, x.shape[1])
+    extra = min(count + 16, x.shape[1], len(x))
+    basis = rng.standard_normal((x.shape[1], extra), dtype=np.float32)
+    for _ in range(POWER_ITERATIONS):
+        basis = np.linalg.qr(x.T @ (x @ basis))[0]
+    _, _, rows = np.linalg.svd(x @ basis, full_matrices=False)
+    rotation = np.zeros((DIRECTIONS, x.shape[1]), dtype=np.float64)
+    found = (basis @ rows.T).T[:count]
+    rotation[order(len(found))] = found
+    return not_longer_than_one(rotation)
+
+
+def order(count: int) -> NDArray[np.int64]:
+    """Places for directions of falling variance: each group of three gets a large, a middle and a small one.
+
+    Groups of like variance together lose alike, which 8 bits hold best (the eigenvalue allocation of
+    optimised product quantisation, Ge, He, Ke, Sun, 2013).
+    """
+    rank = np.arange(DIRECTIONS)
+    group = np.where(rank // GROUPS % 2 == 0, rank % GROUPS, GROUPS - 1 - rank % GROUPS)
+    return (3 * group + rank // GROUPS)[:count]
+
+
+def not_longer_than_one(rotation: NDArray[np.float64]) -> NDArray[np.float16]:
+    """As halves, of spectral norm at most 1 after rounding."""
+    while True:
+        halves = rotation.astype(np.float16)
+        norm = float(np.linalg.norm(halves.astype(np.float64), 2))
+        if norm <= 1:
+            return halves
+        rotation = rotation / (norm * (1 + 1e-5))
+
+
+def product_codes(y: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Centroids of each group of three directions, and each row's nearest ones together."""
+    centroids = np.zeros((DIRECTIONS, CENTROIDS), dtype=np.float32)
+    coded = np.zeros_like(y)
+    for start in range(0, DIRECTIONS, 3):
+        group = slice(start, start + 3)
+        books, nearest = lloyd(y[:, group], rng)
+        centroids[group] = books.T
+        coded[:, group] = books[nearest]
+    return centroids, coded
+
+
+def lloyd(points: Floats, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+    """Centroids of the points (k-means by Lloyd's iteration on a part of them), and each point's nearest."""
+    some = points[rng.permutation(len(points))[:LLOYD_ROWS]]
+    books = some[:CENTROIDS].copy()
+    if len(books) < CENTROIDS:
+        books = np.resize(books, (CENTROIDS, points.shape[1]))
+    for _ in range(LLOYD_ITERATIONS):
+        nearest = nearest_of(some, books)
+        counts = np.bincount(nearest, minlength=CENTROIDS)
+        for i in range(points.shape[1]):
+            sums = np.bincount(nearest, weights=some[:, i], minlength=CENTROIDS)
+            books[:, i] = np.where(counts > 0, sums / np.maximum(counts, 1), books[:, i])
+    return books, nearest_of(points, books)
+
+
+def nearest_of(points: Floats, books: Floats) -> NDArray[np.int64]:
+    return np.argmin(np.square(books).sum(axis=1) - 2 * points @ books.T, axis=1)
+
+
+def wider(values: Floats) -> tuple[float, float]:
+    """Bounds that hold nearly all values, and a little more."""
+    least, most = np.quantile(values, [OUTLIERS, 1 - OUTLIERS])
+    more = 2 / np.sqrt(len(values)) * (most - least) + 1e-4  # what a small sample has not seen
+    return float(least - more), float(most + more)
+
+
+def ranges(values: Floats, kind: NDArray[np.int64]) -> Floats:
+    """`wider` bounds of each class; of all where there is none."""
+    out = np.empty((CLASSES, 2), dtype=np.float32)
+    for k in range(CLASSES):
+        some = values[kind == k]
+        out[k] = wider(some if len(some) else values)
+    return out

@@ -1,0 +1,199 @@
+"""The learnt tiers drop nothing that brute force finds: whatever was learnt, whatever is stored, on every ISA."""
+
+import numpy as np
+import pytest
+from conftest import agrees, brute_force, unit
+from hypothesis import given
+from hypothesis import strategies as st
+
+import semcore
+from semcore import _engine, learner, learnt
+
+ROWS = 1100  # more than a cache learns from
+KINDS = ["clustered", "isotropic", "anisotropic", "duplicates", "plane", "signs", "outliers"]
+
+
+def vectors(kind, rows, dim, rng):
+    """Rows of one of the shapes that are hard for some tier."""
+    noise = unit(rng, rows, dim)
+    if kind == "isotropic":
+        return noise
+    if kind == "anisotropic":
+        return unit_rows(noise * np.exp(-np.arange(dim) / 8) + 0.5 / np.sqrt(dim))
+    if kind == "duplicates":
+        return noise[rng.integers(5, size=rows)]
+    if kind == "plane":  # all in three directions: no rest
+        return unit_rows(rng.standard_normal((rows, 3)) @ unit(rng, 3, dim))
+    if kind == "signs":
+        return unit_rows(rng.choice([-1.0, 1.0], (rows, dim)))
+    centres = unit(rng, 20, dim)
+    near = unit_rows(centres[rng.integers(20, size=rows)] + rng.uniform(0, 1, (rows, 1)) * noise)
+    if kind == "outliers":
+        near[rng.random(rows) < 0.05] = noise[0]
+    return near
+
+
+def unit_rows(x):
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def filled(data, storage="f16", threshold=-1.0, **options):
+    cache = semcore.Cache(
+        embed=None,
+        dim=data.shape[1],
+        max_entries=len(data) + 100,
+        max_bytes="64 MiB",
+        storage=storage,
+        threshold=threshold,
+        **options,
+    )
+    cache._learner.stop()  # the tests say when
+    for i, row in enumerate(data):
+        cache.put(f"{i}", i, vector=row)
+    return cache
+
+
+def checked(cache, queries, floors=(-1.0, 0.3, 0.6, 0.85, 0.9, 0.97)):
+    for query in queries:
+        expected = brute_force(cache, query)
+        for floor in floors:
+            agrees(cache._nearest(query, "", None, floor, 12), expected, floor)
+
+
+def queries(data, rng, n=6):
+    """Near a stored row, further away, and anywhere."""
+    dim = data.shape[1]
+    for i in range(n):
+        yield unit_rows((data[rng.integers(len(data))] + [0.1, 0.5, 9][i % 3] * unit(rng, dim))[None])[0]
+
+
+@pytest.mark.parametrize("storage", ["f16", "f32", "i8"])
+@pytest.mark.parametrize("dim", [64, 65, 100, 119, 384])
+def test_equals_brute_force(isa, dim, storage, rng):
+    data = vectors("clustered", ROWS, dim, rng)
+    with filled(data, storage) as cache:
+        learner.learn(cache)
+        assert _engine.generation(cache) == 1
+        checked(cache, queries(data, rng))
+        assert cache.validate() is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_shape_of_vectors(kind, rng):
+    data = vectors(kind, ROWS, 96, rng)
+    with filled(data) as cache:
+        learner.learn(cache)
+        checked(cache, queries(data, rng, 12))
+
+
+@given(
+    st.integers(0, 2**32), st.sampled_from(KINDS), st.sampled_from(KINDS), st.sampled_from(["f16", "f32", "i8"])
+)
+def test_the_bounds_hold_for_every_pair(seed, kind, other, storage):
+    """With a pair's own similarity as the floor every bound must be at least it: learnt from like and unlike rows."""
+    rng = np.random.default_rng(seed)
+    dim = int(rng.choice([64, 77, 128]))
+    with filled(vectors(other, ROWS, dim, rng), storage) as cache:
+        learner.learn(cache)
+        rows = vectors(kind, 64, dim, rng)
+        ids = [cache.put(f"row {i}", i, vector=row, namespace="pairs") for i, row in enumerate(rows)]
+        for query in queries(rows, rng, 6):
+            found = cache._nearest(query, "pairs", None, -1.0, 64)
+            assert {c.id for c in found} == set(ids)
+            for c in found:
+                assert c.id in {f.id for f in cache._nearest(query, "pairs", None, c.similarity, 64)}
+
+
+@given(st.integers(0, 2**32))
+def test_any_model_is_safe(seed):
+    """What is learnt decides how fast a search is, never what it finds."""
+    rng = np.random.default_rng(seed)
+    dim = 64
+    data = vectors(str(rng.choice(KINDS)), ROWS, dim, rng)
+    with filled(data) as cache:
+        good = learnt.learn(data)
+        a, b = np.sort(rng.normal(0.4, 0.3, (2, 16, 2)), axis=2).astype(np.float32)
+        model = good._replace(
+            rotation=learnt.not_longer_than_one(rng.standard_normal((120, dim)) * rng.choice([0, 1e-3, 1])),
+            centroids=(rng.standard_normal((120, 16)) * rng.choice([0, 0.05, 5])).astype(np.float32),
+            steps=(rng.standard_normal(120) * 0.1).astype(np.float32),
+            rests=np.sort(rng.uniform(0, 1.2, 16)).astype(np.float32),
+            strays=a,
+            margins=b,
+            margin_least=float(rng.normal(0, 0.5)),
+            margin_step=float(rng.uniform(1e-6, 0.01)),
+        )
+        mixed = good._replace(**{k: getattr(model, k) for k in good._fields if rng.random() < 0.5})
+        assert _engine.learn(cache, mixed, 0)
+        while _engine.recode(cache, 64):
+            pass
+        checked(cache, queries(data, rng, 3), (0.2, 0.7, 0.9))
+
+
+def test_while_rows_are_recoded(rng):
+    """Some blocks by no model, some by the one before, some by the newest."""
+    data = vectors("clustered", ROWS, 64, rng)
+    with filled(data) as cache:
+        asked = list(queries(data, rng, 3))
+        assert _engine.learn(cache, learnt.learn(data[:700]), 0)
+        _engine.recode(cache, 5)
+        checked(cache, asked)
+        assert not _engine.learn(cache, learnt.learn(data), 1), "rows are left to recode"
+        while _engine.recode(cache, 5):
+            checked(cache, asked[:1], (0.6, 0.9))
+        assert not _engine.learn(cache, learnt.learn(data), 0), "another came since"
+        assert _engine.learn(cache, learnt.learn(data), 1)
+        _engine.recode(cache, 5)
+        for i in range(0, ROWS, 3):
+            cache.put(f"{i}", -i, vector=data[-i])
+        checked(cache, asked)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 199)), min_size=20, max_size=80), st.integers(0, 99))
+def test_puts_and_deletions_between_searches(steps, seed):
+    rng = np.random.default_rng(seed)
+    data = vectors("clustered", ROWS, 64, rng)
+    with filled(data) as cache:
+        learner.learn(cache)
+        for kind, i in steps:
+            if kind == 0:
+                cache.delete(f"{i}")
+            elif kind == 1:
+                cache.put(f"{i}", i, vector=unit(rng, 64))
+            elif kind == 2:
+                cache.put(f"{i}", i, vector=data[(i * 7) % ROWS])
+            else:
+                checked(cache, [data[i]], (0.5, 0.9))
+
+
+def test_partitions_share_the_codes(rng):
+    data = vectors("clustered", 1500, 64, rng)
+    names = ["a", "b", "c"]
+    cache = semcore.Cache(embed=None, dim=64, max_entries=2000, max_bytes="16 MiB", threshold=-1.0)
+    with cache:
+        rows = {name: [] for name in names}
+        for i, row in enumerate(data):
+            name = names[min(i % 7, 2)]  # c is large, a and b are not
+            rows[name].append((row, cache.put(f"{i}", i, vector=row, namespace=name)))
+        cache._learner.stop(wait=True)
+        learner.learn(cache)
+        for name in names:
+            stored = unit_rows(np.stack([cache._vector_at(i) for _, i in rows[name]]))
+            for query in queries(data, rng, 3):
+                best = np.sort(stored @ query)[::-1][:12]
+                for floor in (0.0, 0.6, 0.8):
+                    got = [c.similarity for c in cache._nearest(query, name, None, floor, 12)]
+                    assert got == pytest.approx(best[best >= floor], abs=2e-6)
+
+
+def test_usearch_agrees(rng):
+    from usearch.index import search as exact_search
+
+    data = vectors("clustered", 3000, 96, rng)
+    with filled(data, "f32") as cache:
+        learner.learn(cache)
+        for query in queries(data, rng, 12):
+            oracle = exact_search(data, query, 12, metric="cos", exact=True)
+            found = cache._nearest(query, "", None, 0.5, 12)
+            best = 1 - oracle.distances
+            assert [c.similarity for c in found] == pytest.approx(best[best >= 0.5], abs=1e-5)
