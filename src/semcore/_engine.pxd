@@ -104,6 +104,7 @@ cdef extern from "core/semcore.h" nogil:
         uint64_t free_blocks
         uint64_t block_bytes
         uint64_t bytes_per_entry
+        uint64_t bytes_per_vector
         uint64_t counts[12]
         uint32_t dim
         uint32_t storage
@@ -127,6 +128,8 @@ cdef extern from "core/semcore.h" nogil:
                 sc_ref *out) noexcept
     int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
                   sc_ref *out, uint32_t *n) noexcept
+    int sc_search_many(sc_cache *c, sc_part part, const float *queries, uint32_t nqueries, float floor, int64_t now,
+                       sc_ref *out, uint8_t *found) noexcept
     int sc_with_key(sc_cache *c, const uint64_t *key, int64_t now, sc_ref *out) noexcept
     int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) noexcept
     int sc_read_value(sc_cache *c, const sc_ref *ref, void *to) noexcept

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 from weakref import WeakSet
 
@@ -75,6 +75,9 @@ class Engine:
     def _get_exact(
         self, text: object, namespace: object, context: object, threshold: float, record: bool
     ) -> Hit | None: ...
+    def _get_semantic_many(
+        self, vectors: Sequence[Any], namespace: str | bytes, context: object, threshold: float
+    ) -> list[Hit | None]: ...
     def _get_semantic(
         self, vector: object, namespace: object, context: object, threshold: float, count_miss: bool
     ) -> Hit | None: ...

@@ -335,6 +335,41 @@ cdef class Engine:
         finally:
             self.leave(1)
 
+    def _get_semantic_many(self, vectors, namespace, context, double threshold):
+        """`_get_semantic` for up to SC_MAX_TOP vectors of one partition, whose rows are read once for all of them."""
+        cdef sc_ref refs[SC_MAX_TOP]
+        cdef uint8_t found[SC_MAX_TOP]
+        cdef uint32_t i, n = <uint32_t>len(vectors)
+        cdef const float *q
+        cdef int rc
+        cdef float floor = floor_of(threshold)
+        if not 0 < n <= SC_MAX_TOP:
+            raise ValueError(f"vectors: expected 1 to {SC_MAX_TOP}, got {n}")
+        self.enter()
+        try:
+            queries = np.stack([self.vector(v) for v in vectors])
+            q = <const float *>cnp.PyArray_DATA(<cnp.ndarray>queries)
+            part = self.part(namespace, context)
+            now = self.now()
+            with nogil:
+                rc = sc_search_many(self.c, part, q, n, floor, now, refs, found)
+            if rc != SC_OK:
+                raise_for(rc, "")
+            hits = []
+            for i in range(n):
+                value = self.read(&refs[i]) if found[i] else None
+                if not found[i]:
+                    sc_miss(self.c)
+                    hits.append(None)
+                elif value is MOVED:
+                    hits.append(self._get_semantic(vectors[i], namespace, context, threshold, True))
+                else:
+                    self.record(&refs[i], SC_LAYER_SEMANTIC, now)
+                    hits.append(self.hit(&refs[i], value, SC_LAYER_SEMANTIC, threshold, now, self.text_of(&refs[i])))
+            return hits
+        finally:
+            self.leave(1)
+
     def _nearest(self, vector, namespace, context, double floor, uint32_t top):
         """Up to `top` live entries of the partition with similarity >= floor, best first."""
         cdef sc_ref refs[SC_MAX_TOP]
@@ -580,6 +615,7 @@ cdef class Engine:
             self.leave(1)
         out = {"entries": s.entries, "max_entries": s.max_entries, "bytes": s.bytes, "blocks": s.blocks,
                "free_blocks": s.free_blocks, "block_bytes": s.block_bytes, "bytes_per_entry": s.bytes_per_entry,
+               "bytes_per_vector": s.bytes_per_vector,
                "dim": s.dim, "storage": s.storage, "tick": s.tick}
         out.update((name, s.counts[i]) for i, name in enumerate(COUNTERS))
         return out

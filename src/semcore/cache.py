@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Text = str | bytes
 T = TypeVar("T")
 UNSET: Any = object()
+BATCH = 64  # lookups for which the engine reads a partition once
 
 
 class Cache(_engine.Engine):
@@ -130,8 +131,11 @@ class Cache(_engine.Engine):
         hits = [self._get_exact(text, namespace, context, floor, True) for text in texts]
         missing = [i for i, hit in enumerate(hits) if hit is None]
         given = None if vectors is None else [vectors[i] for i in missing]
-        for i, vector in zip(missing, self._vectors([texts[i] for i in missing], given), strict=True):
-            hits[i] = self._search(namespace, context, vector, floor)
+        found = self._search_many(
+            namespace, context, self._vectors([texts[i] for i in missing], given), floor
+        )
+        for i, hit in zip(missing, found, strict=True):
+            hits[i] = hit
         return hits
 
     def explain(self, a: str, b: str) -> Explanation:
@@ -360,6 +364,21 @@ class Cache(_engine.Engine):
             self._miss()
             return None
         return self._get_semantic(vector, namespace, context, floor, True)
+
+    def _search_many(
+        self, namespace: Text, context: object, vectors: Sequence[Any], floor: float
+    ) -> list[Hit | None]:
+        """`_search` for several: their partition's rows are read once for every BATCH of them."""
+        hits: list[Hit | None] = [None] * len(vectors)
+        at = [i for i, vector in enumerate(vectors) if vector is not None]
+        for _ in range(len(vectors) - len(at)):
+            self._miss()
+        for start in range(0, len(at), BATCH):
+            some = at[start : start + BATCH]
+            found = self._get_semantic_many([vectors[i] for i in some], namespace, context, floor)
+            for i, hit in zip(some, found, strict=True):
+                hits[i] = hit
+        return hits
 
     def _store(
         self, text: Text, value: Any, vector: Any, namespace: Text, context: object, options: PutOptions

@@ -64,7 +64,7 @@ class Stats:
             bytes=s["bytes"],
             bytes_used=s["entries"] * s["bytes_per_entry"]
             + (s["blocks"] - s["free_blocks"]) * (s["block_bytes"] + 4),
-            bookkeeping_per_entry=s["bytes_per_entry"] - vector_bytes(s["dim"], s["storage"]),
+            bookkeeping_per_entry=s["bytes_per_entry"] - s["bytes_per_vector"],
             hits_exact=s["hits_exact"],
             hits_semantic=s["hits_semantic"],
             misses=s["misses"],
@@ -99,11 +99,3 @@ def reason(hit: Hit | None, candidates: Sequence[Candidate], threshold: float) -
         return "the partition holds nothing to compare with"
     best = candidates[0].similarity
     return f"the nearest entry's similarity {best:.4f} is below the threshold {threshold:.4f}"
-
-
-def vector_bytes(dim: int, storage: int) -> int:
-    """Bytes a slot for the stored vector and its codes, as the engine lays them out."""
-    stored = (-(-dim * (2, 4, 0)[storage] // 8)) * 8
-    planes = 2 * (-(-((dim + 1) // 2) // 32)) * 32
-    signs = -(-dim // 8)
-    return stored + planes + signs + (16 if dim else 0)

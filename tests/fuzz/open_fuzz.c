@@ -16,18 +16,20 @@
 
 #include "core/eviction/policy.h"
 
-#define BASES 4
+#define BASES 5
 #define ENTRIES 40
 #define BYTES 65536
-#define ROOM (2 * BYTES) /* of the file: a forged geometry may be larger than the base's */
+#define LEARNT_BYTES (3 * BYTES) /* with models: .ci/fuzz makes caches of so few entries learn */
+#define ROOM (4 * BYTES)         /* of the file: a forged geometry may be larger than the base's */
 #define HEAD 3           /* bytes of the input before the patches */
 #define NOW 1700000000000000ll
 
 enum { SIGN_ENTRIES = 1, SIGN_HEADER = 2, SIGN_DERIVED = 4, AT_HOME = 8, FIT = 16, READ_ONLY = 32, OTHER_SCRIPT = 64 };
 
-typedef struct base { uint32_t dim, storage; uint8_t *image; } base;
+typedef struct base { uint32_t dim, storage, bytes; uint8_t *image; } base;
 
-static base bases[BASES] = {{16, SC_F16, NULL}, {24, SC_I8, NULL}, {9, SC_F32, NULL}, {0, SC_F16, NULL}};
+static base bases[BASES] = {{16, SC_F16, BYTES, NULL}, {24, SC_I8, BYTES, NULL}, {9, SC_F32, BYTES, NULL}, {0, SC_F16, BYTES, NULL},
+                             {64, SC_F16, LEARNT_BYTES, NULL}};
 static uint8_t *image; /* the one at work */
 static int file;
 static char path[64];
@@ -63,10 +65,23 @@ static int put(sc_cache *c, uint32_t i, uint32_t size, int64_t now) {
     return sc_put_entry(c, &p, now, &id);
 }
 
+/* Some model: any is safe. Twice, and half of the rows recoded: rows of two models, and of none. */
+static void learn(sc_cache *c) {
+    static float numbers[SC_LEADING * 16], ranges[SC_CLASSES][2];
+    static uint16_t rotation[SC_LEADING * 64];
+    int left;
+    for (int i = 0; i < SC_LEADING * 16; i++) numbers[i] = (float)(i * 37 % 101 - 50) / 500;
+    for (int i = 0; i < SC_LEADING * 64; i++) rotation[i] = (uint16_t)(i * 41 % 7 << 7 | 0x2000); /* around 0.01 */
+    for (int i = 0; i < SC_CLASSES; i++) ranges[i][0] = -2, ranges[i][1] = 2;
+    sc_learnt l = {rotation, numbers, numbers, numbers, ranges[0], ranges[0], -1, 0.01f, 0.5f};
+    for (int i = 0; i < 2; i++)
+        if (sc_learn(c, &l, sc_generation(c)) != SC_OK || sc_recode(c, i ? 1 : 9, &left) != SC_OK) abort();
+}
+
 static void make(base *b) {
     char why[256];
     sc_cache *c;
-    sc_options o = {.path = path, .dim = b->dim, .max_entries = ENTRIES, .max_bytes = BYTES, .storage = b->storage};
+    sc_options o = {.path = path, .dim = b->dim, .max_entries = ENTRIES, .max_bytes = b->bytes, .storage = b->storage};
     if (ftruncate(file, 0) != 0 || sc_open(&o, &c, why, sizeof why) != SC_OK) abort();
     for (uint32_t i = 0; i < 60; i++) {
         put(c, i, i % 9 * 40, NOW + i);
@@ -74,6 +89,7 @@ static void make(base *b) {
         key_of(i / 2, text);
         if (i % 4 == 0) sc_delete_text(c, part_of(c, i / 2), text, strlen(text), SC_TEXT_STR, NOW);
     }
+    if (b->dim == 64) learn(c);
     if (sc_validate(c)) abort();
     sc_close(c);
     b->image = calloc(1, ROOM);
@@ -101,10 +117,11 @@ static span part_at(const sc_region *r, uint8_t part) {
         {(void *)&h->state, sizeof h->state}, {(void *)h->ledger, sizeof h->ledger}, {r->h, 4096},
         {r->hot, 8 * ENTRIES}, {r->entries, sizeof(sc_entry) * ENTRIES}, {r->entries, sizeof(sc_entry) * ENTRIES},
         {r->entries, sizeof(sc_entry) * 4}, {r->exact.cells, 8 * r->exact.cap}, {r->partitions.cells, 8 * r->partitions.cap},
-        {r->links, sizeof(sc_links) * ENTRIES}, {r->ptags, 4 * ENTRIES}, {r->sketch, 64 * r->sketch_lines},
+        {r->links, sizeof(sc_links) * ENTRIES}, {r->lanes, r->lane_bytes * ENTRIES}, {r->sketch, 64 * r->sketch_lines},
         {r->wheel, 4 * 64 * SC_LEVELS}, {r->tagheads, 4 * r->ntagheads}, {r->vectors, r->vector_bytes * ENTRIES},
         {r->scales, r->dim ? 8 * ENTRIES : 0}, {r->high, r->plane * ENTRIES}, {r->low, r->plane * ENTRIES},
-        {r->along, r->dim ? 4 * ENTRIES : 0}, {r->chain, 4 * r->nblocks}, {r->chain, 4 * r->nblocks},
+        {r->coded, r->learns ? sizeof(sc_coded) * 2 : 0}, {r->leading, r->learns ? 64 * ENTRIES : 0},
+        {r->models, r->learns ? 2 * sc_model_bytes(r->dim) : 0}, {r->models, r->learns ? sizeof(sc_model) : 0}, {r->chain, 4 * r->nblocks}, {r->chain, 4 * r->nblocks},
         {r->blocks, (size_t)SC_BLOCK * r->nblocks}};
     span s = parts[part % (sizeof parts / sizeof *parts)];
     return s.bytes < 8 ? parts[4] : s;
@@ -152,7 +169,7 @@ static void sign_entry(const sc_region *r, uint32_t slot) {
 static void fit(sc_region *r) {
     sc_header *h = r->h;
     char why[256];
-    if (h->dim > 64) h->dim %= 64;
+    if (h->dim > 64) h->dim %= 65;
     if (h->storage > SC_I8) h->storage %= SC_I8 + 1;
     if (h->max_entries > 512) h->max_entries %= 512;
     if (h->max_bytes > ROOM) h->max_bytes %= ROOM;
@@ -248,6 +265,8 @@ static void use(sc_cache *c, uint8_t flags, uint8_t script) {
     change(c, now, (uint8_t)(script * 3));
     look(c, now + 1000000);
     sc_validate(c);
+    int left;
+    if (sc_learning(c) == SC_STALE) sc_recode(c, 2, &left);
     sc_flush(c);
 }
 
@@ -281,7 +300,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     char why[256];
     if (n < HEAD || n > HEAD + 8 * 64) return 0;
     const base *b = &bases[data[1] % BASES];
-    sc_options o = {.dim = b->dim, .max_entries = ENTRIES, .max_bytes = BYTES, .storage = b->storage};
+    sc_options o = {.dim = b->dim, .max_entries = ENTRIES, .max_bytes = b->bytes, .storage = b->storage};
     sc_region r = {.fd = -1};
     memcpy(image, b->image, ROOM);
     if (sc_layout_fit(&o, &r, why, sizeof why) != SC_OK) abort();

@@ -1,4 +1,4 @@
-"""The learnt tiers drop nothing that brute force finds: whatever was learnt, whatever is stored, on every ISA."""
+"""The learnt tiers drop nothing that brute force finds, whatever was learnt and is stored, on every ISA."""
 
 import numpy as np
 import pytest
@@ -37,15 +37,15 @@ def unit_rows(x):
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
-def filled(data, storage="f16", threshold=-1.0, **options):
+def filled(data, storage="f16", threshold=-1.0, path=None):
     cache = semcore.Cache(
+        path,
         embed=None,
         dim=data.shape[1],
         max_entries=len(data) + 100,
         max_bytes="64 MiB",
         storage=storage,
         threshold=threshold,
-        **options,
     )
     cache._learner.stop()  # the tests say when
     for i, row in enumerate(data):
@@ -87,10 +87,13 @@ def test_every_shape_of_vectors(kind, rng):
 
 
 @given(
-    st.integers(0, 2**32), st.sampled_from(KINDS), st.sampled_from(KINDS), st.sampled_from(["f16", "f32", "i8"])
+    st.integers(0, 2**32),
+    st.sampled_from(KINDS),
+    st.sampled_from(KINDS),
+    st.sampled_from(["f16", "f32", "i8"]),
 )
 def test_the_bounds_hold_for_every_pair(seed, kind, other, storage):
-    """With a pair's own similarity as the floor every bound must be at least it: learnt from like and unlike rows."""
+    """With a pair's own similarity as the floor every bound must be at least it."""
     rng = np.random.default_rng(seed)
     dim = int(rng.choice([64, 77, 128]))
     with filled(vectors(other, ROWS, dim, rng), storage) as cache:
@@ -149,7 +152,9 @@ def test_while_rows_are_recoded(rng):
         checked(cache, asked)
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 199)), min_size=20, max_size=80), st.integers(0, 99))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 199)), min_size=20, max_size=80), st.integers(0, 99)
+)
 def test_puts_and_deletions_between_searches(steps, seed):
     rng = np.random.default_rng(seed)
     data = vectors("clustered", ROWS, 64, rng)
@@ -197,3 +202,45 @@ def test_usearch_agrees(rng):
             found = cache._nearest(query, "", None, 0.5, 12)
             best = 1 - oracle.distances
             assert [c.similarity for c in found] == pytest.approx(best[best >= 0.5], abs=1e-5)
+
+
+def test_many_at_once(isa, rng):
+    """get_many finds what get finds, one by one: learnt, half recoded, and in a small partition."""
+    data = vectors("clustered", ROWS, 96, rng)
+    with filled(data, threshold=0.8) as cache:
+        asked = list(queries(data, rng, 150))
+        for i in range(40):
+            cache.put(f"few {i}", i, vector=data[i], namespace="few")
+        for step in range(3):
+            for name in ("", "few", "none"):
+                many = cache.get_many(["?"] * len(asked), vectors=asked, namespace=name)
+                single = [cache.get("?", vector=v, namespace=name) for v in asked]
+                assert [h and (h.id, h.similarity) for h in many] == [
+                    h and (h.id, h.similarity) for h in single
+                ]
+            if step == 0:
+                assert _engine.learn(cache, learnt.learn(data), 0)
+                _engine.recode(cache, 10)
+            else:
+                learner.learn(cache)
+        before = cache.stats()
+        hits = cache.get_many(["?", "few 1", "?"], vectors=[asked[0], None, None])
+        after = cache.stats()
+        assert hits[1] is None or hits[1].layer == "exact"
+        assert after.hits + after.misses == before.hits + before.misses + 3
+
+
+def test_a_damaged_row_among_many(tmp_path, rng):
+    data = vectors("clustered", ROWS, 64, rng)
+    path = tmp_path / "cache"
+    with filled(data, threshold=0.95, path=path) as cache:
+        learner.learn(cache)
+        cache.flush()
+        raw = path.read_bytes()
+        at = raw.index(data[7].astype(np.float16).tobytes()[:32])
+        with open(path, "r+b") as file:
+            file.seek(at)
+            file.write(bytes([raw[at] ^ 1]))
+        hits = cache.get_many(["?"] * 3, vectors=[data[6], data[7], data[8]])
+        assert [h is not None for h in hits] == [True, False, True]
+        assert cache.stats().damaged == 1

@@ -222,7 +222,8 @@ def test_compact_into_another_shape(filled):
     assert dump.compact(filled, Shape(1000, 4 << 20, "f32")) == (60, 0, 0)
     assert contents(filled, "f32") == before  # every half is a float
     with semcore.Cache(filled, embed=None, dim=24, storage="f32") as cache:
-        assert (cache.stats().max_entries, cache.stats().bytes) == (1000, 4 << 20)
+        assert cache.stats().max_entries == 1000
+        assert 0 <= (4 << 20) - cache.stats().bytes <= 4096  # a page may not hold a block and its link
 
 
 def test_compact_keeps_links_mode_and_owner(filled, tmp_path):

@@ -10,7 +10,8 @@ void sc_stats_get(sc_cache *c, sc_stats *out) {
     *out = (sc_stats){
         .entries = SC_LOAD(&r->h->state.entries), .max_entries = r->max_entries, .bytes = r->total,
         .blocks = r->nblocks, .free_blocks = SC_LOAD(&r->h->state.free_blocks), .block_bytes = SC_BLOCK,
-        .bytes_per_entry = r->slot_bytes, .dim = r->dim, .storage = r->storage, .tick = SC_LOAD(&r->h->tick)};
+        .bytes_per_entry = r->slot_bytes,
+        .bytes_per_vector = r->slot_vector_bytes, .dim = r->dim, .storage = r->storage, .tick = SC_LOAD(&r->h->tick)};
     for (int i = 0; i < SC_COUNTERS; i++) out->counts[i] = sc_counted(r, (enum sc_counter)i);
 }
 

@@ -5,7 +5,7 @@
 #include "semantic/model.h"
 
 #define GROWTH 4          /* a cache that has grown so much is learnt anew, */
-#define SAMPLE 16384      /* until as many vectors as a sample holds were there to learn from */
+#define SAMPLE 8192       /* until as many vectors as a sample holds were there to learn from */
 #define DRIFT 1.25f       /* and one whose newer rows lose so much more than those learnt from */
 #define DRIFT_LEAST 0.02f
 

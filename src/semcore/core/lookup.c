@@ -1,5 +1,6 @@
 /* Lock-free lookups: find, search, read, and what a hit or a miss leaves behind. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "engine.h"
 #include "eviction/policy.h"
@@ -59,6 +60,17 @@ int sc_find(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kin
     return find(c, key, &part, now, out);
 }
 
+/* What of the best is still what it was. */
+static uint32_t fill_best(const sc_cache *c, const sc_top *t, sc_ref *out) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < t->n; i++) {
+        sc_entry e;
+        if (!sc_entry_snapshot(&c->r, t->best[i].slot, &e) || SC_LOAD(&e.seq) != t->best[i].seq) continue;
+        fill(&out[n++], &e, t->best[i].slot, t->best[i].similarity);
+    }
+    return n;
+}
+
 int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
               sc_ref *out, uint32_t *n) {
     sc_top t;
@@ -70,12 +82,24 @@ int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32
         if (t.damaged == SC_NIL) break;
         if (!sc_engine_drop_damaged(c, t.damaged)) break;
     }
-    for (uint32_t i = 0; i < t.n; i++) {
-        sc_entry e;
-        if (!sc_entry_snapshot(&c->r, t.best[i].slot, &e) || SC_LOAD(&e.seq) != t.best[i].seq) continue;
-        fill(&out[(*n)++], &e, t.best[i].slot, t.best[i].similarity);
-    }
+    *n = fill_best(c, &t, out);
     return SC_OK;
+}
+
+int sc_search_many(sc_cache *c, sc_part part, const float *queries, uint32_t nqueries, float floor, int64_t now,
+                   sc_ref *out, uint8_t *found) {
+    sc_top *tops = malloc(nqueries * sizeof *tops);
+    if (!tops) return SC_ENOMEM;
+    for (uint32_t i = 0; i < nqueries; i++) tops[i] = (sc_top){.limit = 1, .floor = floor, .damaged = SC_NIL};
+    bool done = sc_scan_many(&c->r, part, queries, nqueries, now, tops);
+    for (uint32_t i = 0; i < nqueries && done; i++) {
+        uint32_t n = 0;
+        if (tops[i].damaged == SC_NIL) n = fill_best(c, &tops[i], &out[i]);
+        else sc_search(c, part, queries + (size_t)c->r.dim * i, floor, 1, now, &out[i], &n);
+        found[i] = n > 0;
+    }
+    free(tops);
+    return done ? SC_OK : SC_ENOMEM;
 }
 
 int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out) {

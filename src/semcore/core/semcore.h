@@ -106,7 +106,8 @@ typedef struct sc_record {
 } sc_record;
 
 typedef struct sc_stats {
-    uint64_t entries, max_entries, bytes, blocks, free_blocks, block_bytes, bytes_per_entry;
+    uint64_t entries, max_entries, bytes, blocks, free_blocks, block_bytes;
+    uint64_t bytes_per_entry, bytes_per_vector; /* all arrays together; those of the vector and its codes */
     uint64_t counts[SC_COUNTERS];
     uint32_t dim, storage, tick;
 } sc_stats;
@@ -134,6 +135,9 @@ uint64_t sc_tag(const sc_cache *c, sc_part part, const void *name, size_t len);
 int sc_find(sc_cache *c, sc_part part, const void *text, size_t len, uint8_t kind, int64_t now, sc_ref *out);
 int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
               sc_ref *out, uint32_t *n);
+/* The best entry for each of several queries, dim floats each; found[i]: whether there is one. */
+int sc_search_many(sc_cache *c, sc_part part, const float *queries, uint32_t nqueries, float floor, int64_t now,
+                   sc_ref *out, uint8_t *found);
 int sc_at(sc_cache *c, uint64_t id, int64_t now, sc_ref *out);
 int sc_with_key(sc_cache *c, const uint64_t key[2], int64_t now, sc_ref *out);
 int sc_read_value(sc_cache *c, const sc_ref *ref, void *to);  /* value_len bytes */

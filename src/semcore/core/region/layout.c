@@ -30,6 +30,7 @@ static size_t place(sc_region *r, uint8_t *base) {
     PART(sketch, sc_a8 *, (size_t)64 * r->sketch_lines);
     PART(wheel, sc_a32 *, 4 * 64 * SC_LEVELS);
     PART(tagheads, sc_a32 *, (size_t)4 * r->ntagheads);
+    size_t before = at;
     PART(vectors, uint8_t *, r->vector_bytes * n);
     PART(scales, sc_scale *, r->dim ? sizeof(sc_scale) * n : 0);
     PART(high, uint8_t *, r->plane * n);
@@ -41,6 +42,7 @@ static size_t place(sc_region *r, uint8_t *base) {
     PART(coded, sc_coded *, r->learns ? sizeof(sc_coded) * lanes / SC_LANES : 0);
     PART(leading, uint8_t *, r->learns ? (size_t)SC_LEADING_BYTES * n : 0);
     r->slot_bytes = (at - PAGE) / n;
+    r->slot_vector_bytes = (at - before) / n;
     PART(models, uint8_t *, r->learns ? 2 * sc_model_bytes(r->dim) : 0);
     PART(chain, sc_a32 *, (size_t)4 * r->nblocks);
     at = sc_align(at, PAGE);

@@ -8,7 +8,9 @@
 #define SC_GROUPS 40          /* of three directions, each coded as one of 16 centroids */
 #define SC_CLASSES 16
 #define SC_LEAST_DIM 64       /* below, the 8-bit rows are as small */
+#ifndef SC_LEARN_FROM         /* tests/fuzz has a smaller one */
 #define SC_LEARN_FROM 1024    /* entries; fewer are searched by their 8-bit rows */
+#endif
 #define SC_LANES 32           /* rows of a block of product codes */
 #define SC_CODE_ROWS 22       /* of 32 bytes in a block, besides the partition tags: classes and codes */
 #define SC_LEADING_BYTES 64   /* of a row's 4-bit codes */

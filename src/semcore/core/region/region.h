@@ -121,7 +121,8 @@ typedef struct sc_region {
     size_t lane_bytes;         /* of a row in a block */
     size_t vector_bytes;       /* of a stored vector; 0 when the codes are the vector */
     size_t total, max_bytes;
-    size_t slot_bytes;         /* of all arrays, an entry */
+    size_t slot_bytes;         /* of all arrays, an entry; */
+    size_t slot_vector_bytes;  /* of those for its vector */
     void *base;
     int fd;
     bool file;                 /* also: verify checksums on reading */

@@ -1,5 +1,7 @@
 #include "scan.h"
 
+#include <stdlib.h>
+
 #include "../simd/kernels.h"
 #include "leading.h"
 #include "product.h"
@@ -28,10 +30,14 @@ typedef struct search {
     const sc_region *r;
     sc_part part;
     int64_t now;
+    bool few;                /* rows: the learnt tiers are not worth their preparation */
     sc_query q;
     sc_top *top;
     trial product, leading;
     learnt models[2];        /* by generation % 2 */
+    uint32_t waiting;        /* rows in ids, for the second tier */
+    learnt *of;              /* what they are coded with, or NULL */
+    uint32_t ids[BATCH + SPAN * SC_LANES];
 } search;
 
 static double least(const sc_top *t) {
@@ -192,28 +198,38 @@ static uint32_t rows_of(const uint32_t *masks, uint32_t block, uint32_t run, uin
     return n;
 }
 
-/* Every row whose partition tag is ours, some blocks at a time. */
-static void scan_rows(search *s, uint32_t rows, bool few) {
-    uint32_t ids[BATCH + SPAN * SC_LANES], masks[SPAN], n = 0, run, generation;
-    uint32_t blocks = (rows + SC_LANES - 1) / SC_LANES;
-    learnt *of = NULL; /* of the rows that wait in ids */
-    for (uint32_t block = 0; block < blocks; block += run) {
-        run = run_of(s->r, block, blocks, &generation);
-        learnt *l = few ? NULL : learn(s, generation);
-        if (l != of || n >= BATCH) {
-            score(s, of, ids, n);
-            n = 0;
-            if (l) sharpen(s, l);
-        }
-        of = l;
-        possible(s, l, block, run, masks);
-        if (block + run == blocks && rows % SC_LANES) masks[run - 1] &= (1u << rows % SC_LANES) - 1;
-        uint32_t found = rows_of(masks, block, run, ids + n);
-        s->product.asked += l ? run * SC_LANES : 0;
-        s->product.passed += l ? found : 0;
-        n += found;
+static void score_waiting(search *s) {
+    score(s, s->of, s->ids, s->waiting);
+    s->waiting = 0;
+}
+
+/* The rows of a run of blocks that are coded with the same model. */
+static void scan_run(search *s, uint32_t block, uint32_t run, uint32_t generation, uint32_t last_mask) {
+    uint32_t masks[SPAN];
+    learnt *l = s->few ? NULL : learn(s, generation);
+    if (l != s->of || s->waiting >= BATCH) {
+        score_waiting(s);
+        if (l) sharpen(s, l);
     }
-    score(s, of, ids, n);
+    s->of = l;
+    possible(s, l, block, run, masks);
+    masks[run - 1] &= last_mask;
+    uint32_t found = rows_of(masks, block, run, s->ids + s->waiting);
+    s->product.asked += l ? run * SC_LANES : 0;
+    s->product.passed += l ? found : 0;
+    s->waiting += found;
+}
+
+/* Every row whose partition tag is theirs, some blocks at a time, for all searches while the blocks are near. */
+static void scan_rows(search *s, uint32_t searches, uint32_t from, uint32_t rows) {
+    uint32_t run, generation, blocks = (rows + SC_LANES - 1) / SC_LANES;
+    for (uint32_t block = from; block < blocks; block += run) {
+        run = run_of(s->r, block, blocks, &generation);
+        bool cut = block + run == blocks && rows % SC_LANES;
+        for (uint32_t i = 0; i < searches; i++)
+            scan_run(&s[i], block, run, generation, cut ? (1u << rows % SC_LANES) - 1 : UINT32_MAX);
+    }
+    for (uint32_t i = 0; i < searches; i++) score_waiting(&s[i]);
 }
 
 /* The partition's list; false if a writer moved it under the walk. */
@@ -235,17 +251,37 @@ static bool walk_list(search *s, uint32_t slot, uint32_t rows) {
 
 static bool worth_walking(uint32_t size, uint32_t rows) { return (uint64_t)size * WALK_SHARE <= rows; }
 
+static void begin(search *s, const sc_region *r, sc_part part, const float *query, int64_t now, bool few, sc_top *top) {
+    s->r = r, s->part = part, s->now = now, s->few = few, s->top = top; /* the tables are large: not zeroed */
+    s->product = s->leading = (trial){0, 0};
+    s->models[0].product.generation = s->models[1].product.generation = 0;
+    s->waiting = 0, s->of = NULL;
+    sc_query_prepare(r, query, &s->q);
+}
+
 void sc_scan(const sc_region *r, sc_part part, const float *query, int64_t now, sc_top *top) {
     uint32_t size, head = sc_part_find(r, part, &size), rows = sc_slot_high(r);
-    if (head == SC_NIL) return;
     search s;
-    s.r = r, s.part = part, s.now = now, s.top = top; /* the tables are large: not zeroed */
-    s.product = s.leading = (trial){0, 0};
-    s.models[0].product.generation = s.models[1].product.generation = 0;
-    sc_query_prepare(r, query, &s.q);
+    if (head == SC_NIL) return;
+    begin(&s, r, part, query, now, size < FEW, top);
     if (worth_walking(size, rows) && walk_list(&s, head, rows)) return;
     top->n = 0;
-    scan_rows(&s, rows, size < FEW);
+    scan_rows(&s, 1, 0, rows);
+}
+
+bool sc_scan_many(const sc_region *r, sc_part part, const float *queries, uint32_t n, int64_t now, sc_top *tops) {
+    uint32_t size, head = sc_part_find(r, part, &size), rows = sc_slot_high(r);
+    if (head == SC_NIL) return true;
+    if (worth_walking(size, rows)) {
+        for (uint32_t i = 0; i < n; i++) sc_scan(r, part, queries + (size_t)r->dim * i, now, &tops[i]);
+        return true;
+    }
+    search *s = malloc(n * sizeof *s);
+    if (!s) return false;
+    for (uint32_t i = 0; i < n; i++) begin(&s[i], r, part, queries + (size_t)r->dim * i, now, size < FEW, &tops[i]);
+    scan_rows(s, n, 0, rows);
+    free(s);
+    return true;
 }
 
 uint64_t sc_scan_bytes(const sc_region *r, sc_part part) {
