@@ -11,7 +11,7 @@ The map:
     cache.py      Cache: meaning on top of the engine (thresholds, time to live, embedding)
     hit.py        what comes back
     flight.py     one computation for all who ask the same, also in other words
-    embed/        text to vector: our own table, any callable, or an adapter
+    embed/        text to vector: our own table, any callable, or an adapter; and how good one is
     dump.py       export, import, compact: a cache into another file
     errors.py     what goes wrong
     cli/          the `semcore` command

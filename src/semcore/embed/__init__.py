@@ -9,6 +9,7 @@ and ``embed_many(texts) -> sequence of vectors or None``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,13 @@ from semcore.errors import ConfigError, EmbeddingError
 if TYPE_CHECKING:
     from semcore.embed.static import Static
 
+# Ours by name, each imported when it is asked for: some take a second, or an extra.
+NAMED = {
+    "default": ("static", "default"),
+    "static": ("static", "default"),
+    "wordllama": ("wordllama", "WordLlama"),
+    "minilm": ("minilm", "MiniLM"),
+}
 PROBE = "semcore"
 Vector = npt.NDArray[np.float32]
 EmbedFunction = Callable[[str], Any]
@@ -106,16 +114,21 @@ def resolve(embed: str | EmbedFunction | None) -> Embedder | Static | None:
     """
     if embed is None:
         return None
-    from semcore.embed.static import Static, default
+    from semcore.embed.static import Static
 
+    if isinstance(embed, str) and embed in NAMED:
+        embed = named(embed)
     if isinstance(embed, (Embedder, Static)):
         return embed
-    if embed == "default":
-        return default()
-    if embed == "wordllama":
-        from semcore.embed.wordllama import WordLlama
-
-        return Embedder(WordLlama())
     if callable(embed):
         return Embedder(embed)
-    raise ConfigError(f"embed: expected 'default', 'wordllama', a callable or None, got {embed!r}")
+    raise ConfigError(f"embed: expected {', '.join(map(repr, NAMED))}, a callable or None, got {embed!r}")
+
+
+def named(name: str) -> Any:
+    """A new embedder of ours (the default one: always the same)."""
+    module, maker = NAMED[name]
+    try:
+        return getattr(import_module(f"semcore.embed.{module}"), maker)()
+    except ImportError as error:
+        raise ConfigError(f"embed: {name!r} is not installed: {error}") from error
