@@ -13,6 +13,7 @@ The map:
     flight.py     one computation for all who ask the same, also in other words
     embed/        text to vector: our own table, any callable, or an adapter; and how good one is
     dump.py       export, import, compact: a cache into another file
+    reembed.py    another embedder for a filled cache
     errors.py     what goes wrong
     cli/          the `semcore` command
     _engine.pyx   the door: the one place where Python meets C
