@@ -2,13 +2,14 @@
 
 An embedder is any callable that takes a text (``str``) and returns a vector of fixed length, or
 None for a text that has no meaning to compare (such a text is matched exactly only). Optional
-attributes: ``dim`` (int), ``fingerprint`` (str: two embedders with the same one may share a cache)
-and ``embed_many(texts) -> sequence of vectors or None``.
+attributes: ``dim`` (int), ``fingerprint`` (str: two embedders with the same one may share a cache),
+``embed_many(texts) -> sequence of vectors or None``, and ``aembed(text)``, a coroutine function that
+asyncio's callers await instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class Embedder:
     def __init__(self, function: EmbedFunction) -> None:
         self._function = function
         self._many = getattr(function, "embed_many", None)
+        self._async: Callable[[str], Awaitable[Any]] | None = getattr(function, "aembed", None)
         dim = getattr(function, "dim", None)
         stated = getattr(function, "fingerprint", None)
         probe = None if dim is not None and stated else self._call(function, PROBE)
@@ -53,6 +55,16 @@ class Embedder:
         """
         return self._checked(self._call(self._function, text))
 
+    async def aembed(self, text: str) -> Vector | None:
+        """The same by the function's own ``aembed`` where it has one."""
+        if self._async is None:
+            return self(text)
+        try:
+            vector = await self._async(text)
+        except Exception as error:
+            raise failed(error) from error
+        return self._checked(vector)
+
     def many(self, texts: Sequence[str]) -> list[Vector | None]:
         """The vectors of several texts, by ``embed_many`` where the embedder has it."""
         if self._many is None or not texts:
@@ -67,7 +79,7 @@ class Embedder:
         try:
             return function(argument)
         except Exception as error:
-            raise EmbeddingError(f"embed: {type(error).__name__}: {error}") from error
+            raise failed(error) from error
 
     def _checked(self, vector: Any) -> Vector | None:
         if vector is None:
@@ -82,6 +94,13 @@ class Embedder:
         if not np.isfinite(norm) or norm == 0:
             raise EmbeddingError("embed: returned a vector that is zero or not finite")
         return array
+
+
+def failed(error: Exception) -> EmbeddingError:
+    """What an embedder's own error is raised as."""
+    if isinstance(error, EmbeddingError):
+        return EmbeddingError(*error.args)
+    return EmbeddingError(f"embed: {type(error).__name__}: {error}")
 
 
 def name_of(function: object, dim: int, probe: Vector | None) -> str:
