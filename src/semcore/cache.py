@@ -26,8 +26,8 @@ class Cache(_engine.Engine):
 
     Args:
         path: a file, kept and shared by processes; None for private memory.
-        embed: "default" (our own, offline), "wordllama" (extra), a callable text -> vector, or None:
-            bring vectors.
+        embed: "default" (our own, offline), "wordllama" or "minilm" (extras), a callable text -> vector, or
+            None: bring vectors.
         dim: length of the vectors when `embed` is None; None or 0 for exact lookups only.
         max_entries: most entries at any moment. None: 200,000, or as many as leave half of
             `max_bytes` to values; for an existing file, what it was made with.

@@ -144,7 +144,9 @@ def add_parser(commands: Any) -> None:
     p.add_argument("file", type=Path, metavar="FILE")
     p.add_argument("--cache", type=Path, help="a saved cache to start from and to leave behind")
     p.add_argument(
-        "--embed", default="default", help="default, wordllama, none, or MODULE:CALLABLE (default: default)"
+        "--embed",
+        default="default",
+        help="default, wordllama, minilm, none, or MODULE:CALLABLE (default: default)",
     )
     p.add_argument("--threshold", type=float, default=0.90, help="least cosine similarity (default: 0.90)")
     p.add_argument("--policy", default="value", choices=("value", "lru", "lfu"))

@@ -5,11 +5,15 @@ None for a text that has no meaning to compare (such a text is matched exactly o
 attributes: ``dim`` (int), ``fingerprint`` (str: two embedders with the same one may share a cache),
 ``embed_many(texts) -> sequence of vectors or None``, and ``aembed(text)``, a coroutine function that
 asyncio's callers await instead.
+
+Ours are ``Static`` (the default), ``MiniLM``, ``WordLlama`` and ``OpenAICompatible``; each is imported when
+it is first asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +22,26 @@ import numpy.typing as npt
 from semcore.errors import ConfigError, EmbeddingError
 
 if TYPE_CHECKING:
-    from semcore.embed.static import Static
+    from semcore.embed.minilm import MiniLM as MiniLM
+    from semcore.embed.openai import OpenAICompatible as OpenAICompatible
+    from semcore.embed.static import Static as Static
+    from semcore.embed.wordllama import WordLlama as WordLlama
 
+OURS = {"Static": "static", "MiniLM": "minilm", "WordLlama": "wordllama", "OpenAICompatible": "openai"}
 PROBE = "semcore"
 Vector = npt.NDArray[np.float32]
 EmbedFunction = Callable[[str], Any]
+
+
+def __getattr__(name: str) -> Any:
+    """Our own embedders."""
+    if name not in OURS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{OURS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *OURS})
 
 
 class Embedder:
@@ -103,6 +122,11 @@ def failed(error: Exception) -> EmbeddingError:
     return EmbeddingError(f"embed: {type(error).__name__}: {error}")
 
 
+def clean(text: str) -> str:
+    """Lone surrogates replaced: what other libraries and servers take is valid Unicode only."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def name_of(function: object, dim: int, probe: Vector | None) -> str:
     """A fingerprint for a callable that states none.
 
@@ -135,6 +159,10 @@ def resolve(embed: str | EmbedFunction | None) -> Embedder | Static | None:
         from semcore.embed.wordllama import WordLlama
 
         return Embedder(WordLlama())
+    if embed == "minilm":
+        from semcore.embed.minilm import MiniLM
+
+        return Embedder(MiniLM())
     if callable(embed):
         return Embedder(embed)
-    raise ConfigError(f"embed: expected 'default', 'wordllama', a callable or None, got {embed!r}")
+    raise ConfigError(f"embed: expected 'default', 'wordllama', 'minilm', a callable or None, got {embed!r}")
