@@ -11,7 +11,7 @@ The map:
     cache.py      Cache: meaning on top of the engine (thresholds, time to live, embedding)
     hit.py        what comes back
     flight.py     one computation for all who ask the same, also in other words
-    embed/        text to vector: our own table, any callable, or an adapter; and how good one is
+    embed/        text to vector: our own table, MiniLM, a server's model, any callable; and how good one is
     dump.py       export, import, compact: a cache into another file
     reembed.py    another embedder for a filled cache
     errors.py     what goes wrong
@@ -20,6 +20,7 @@ The map:
     core/         the engine in C11: region, exact, semantic, eviction, simd
 """
 
+from semcore import embed
 from semcore._args import bytes_needed
 from semcore.cache import Cache
 from semcore.errors import CapacityError, ConfigError, EmbeddingError, RegionError, SemcoreError
@@ -40,4 +41,5 @@ __all__ = [
     "SemcoreError",
     "Stats",
     "bytes_needed",
+    "embed",
 ]

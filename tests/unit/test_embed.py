@@ -1,5 +1,8 @@
 """Embedders: any callable, checked; and the wordllama adapter, offline."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -106,6 +109,21 @@ def test_bytes_are_never_embedded():
         cache.put(b"raw", 1)
         assert cache.get(b"other") is None
         assert cache.get_many([b"raw", "text"])[0].value == 1
+
+
+def test_ours_are_imported_when_asked_for():
+    code = (
+        "import sys, semcore\n"
+        "ours = ['static', 'minilm', 'wordllama', 'openai', 'http']\n"
+        "print([m for m in ours if f'semcore.embed.{m}' in sys.modules])\n"
+        "for name in ('Static', 'MiniLM', 'WordLlama', 'OpenAICompatible'):\n"
+        "    assert getattr(semcore.embed, name).__name__ == name in dir(semcore.embed)\n"
+        "print([m for m in ('onnxruntime', 'wordllama', 'httpx2') if m in sys.modules])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "[]\n[]\n", result.stderr
+    with pytest.raises(AttributeError, match=r"module 'semcore\.embed' has no attribute 'Word2Vec'"):
+        semcore.embed.Word2Vec  # noqa: B018
 
 
 def test_wordllama_offline(monkeypatch):

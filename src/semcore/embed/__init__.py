@@ -2,13 +2,17 @@
 
 An embedder is any callable that takes a text (``str``) and returns a vector of fixed length, or
 None for a text that has no meaning to compare (such a text is matched exactly only). Optional
-attributes: ``dim`` (int), ``fingerprint`` (str: two embedders with the same one may share a cache)
-and ``embed_many(texts) -> sequence of vectors or None``.
+attributes: ``dim`` (int), ``fingerprint`` (str: two embedders with the same one may share a cache),
+``embed_many(texts) -> sequence of vectors or None``, and ``aembed(text)``, a coroutine function that
+asyncio's callers await instead.
+
+Ours are ``Static`` (the default), ``MiniLM``, ``WordLlama`` and ``OpenAICompatible``; each is imported when
+it is first asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +22,10 @@ import numpy.typing as npt
 from semcore.errors import ConfigError, EmbeddingError
 
 if TYPE_CHECKING:
-    from semcore.embed.static import Static
+    from semcore.embed.minilm import MiniLM as MiniLM
+    from semcore.embed.openai import OpenAICompatible as OpenAICompatible
+    from semcore.embed.static import Static as Static
+    from semcore.embed.wordllama import WordLlama as WordLlama
 
 # Ours by name, each imported when it is asked for: some take a second, or an extra.
 NAMED = {
@@ -27,9 +34,21 @@ NAMED = {
     "wordllama": ("wordllama", "WordLlama"),
     "minilm": ("minilm", "MiniLM"),
 }
+OURS = {"Static": "static", "MiniLM": "minilm", "WordLlama": "wordllama", "OpenAICompatible": "openai"}
 PROBE = "semcore"
 Vector = npt.NDArray[np.float32]
 EmbedFunction = Callable[[str], Any]
+
+
+def __getattr__(name: str) -> Any:
+    """Our own embedders."""
+    if name not in OURS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{OURS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *OURS})
 
 
 class Embedder:
@@ -45,6 +64,7 @@ class Embedder:
     def __init__(self, function: EmbedFunction) -> None:
         self._function = function
         self._many = getattr(function, "embed_many", None)
+        self._async: Callable[[str], Awaitable[Any]] | None = getattr(function, "aembed", None)
         dim = getattr(function, "dim", None)
         stated = getattr(function, "fingerprint", None)
         probe = None if dim is not None and stated else self._call(function, PROBE)
@@ -61,6 +81,16 @@ class Embedder:
         """
         return self._checked(self._call(self._function, text))
 
+    async def aembed(self, text: str) -> Vector | None:
+        """The same by the function's own ``aembed`` where it has one."""
+        if self._async is None:
+            return self(text)
+        try:
+            vector = await self._async(text)
+        except Exception as error:
+            raise failed(error) from error
+        return self._checked(vector)
+
     def many(self, texts: Sequence[str]) -> list[Vector | None]:
         """The vectors of several texts, by ``embed_many`` where the embedder has it."""
         if self._many is None or not texts:
@@ -75,7 +105,7 @@ class Embedder:
         try:
             return function(argument)
         except Exception as error:
-            raise EmbeddingError(f"embed: {type(error).__name__}: {error}") from error
+            raise failed(error) from error
 
     def _checked(self, vector: Any) -> Vector | None:
         if vector is None:
@@ -90,6 +120,18 @@ class Embedder:
         if not np.isfinite(norm) or norm == 0:
             raise EmbeddingError("embed: returned a vector that is zero or not finite")
         return array
+
+
+def failed(error: Exception) -> EmbeddingError:
+    """What an embedder's own error is raised as."""
+    if isinstance(error, EmbeddingError):
+        return EmbeddingError(*error.args)
+    return EmbeddingError(f"embed: {type(error).__name__}: {error}")
+
+
+def clean(text: str) -> str:
+    """Lone surrogates replaced: what other libraries and servers take is valid Unicode only."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def name_of(function: object, dim: int, probe: Vector | None) -> str:
@@ -128,7 +170,4 @@ def resolve(embed: str | EmbedFunction | None) -> Embedder | Static | None:
 def named(name: str) -> Any:
     """A new embedder of ours (the default one: always the same)."""
     module, maker = NAMED[name]
-    try:
-        return getattr(import_module(f"semcore.embed.{module}"), maker)()
-    except ImportError as error:
-        raise ConfigError(f"embed: {name!r} is not installed: {error}") from error
+    return getattr(import_module(f"{__name__}.{module}"), maker)()
