@@ -120,7 +120,7 @@ class Work:
             yield from self._renewed([msgpack.unpackb(frame) for frame in batch])
             done += len(batch)
             self._progress(done, head["entries"])
-        if self.failed and not self.vectors:
+        if self.failed and self.failed == self.texts:
             raise EmbeddingError(f"embed: failed on every text ({self.failed:,})")
 
     def _renewed(self, batch: list[list[Any]]) -> Iterator[bytes]:

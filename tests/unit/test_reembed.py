@@ -237,6 +237,19 @@ def test_an_embedder_that_only_fails_changes_nothing(filled, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["cache"]
 
 
+def test_an_embedder_that_fails_on_what_it_has_vectors_for(filled):
+    """Not on every text: of the others it says that they have none."""
+
+    def poor(text):
+        if "7" in text:
+            raise OSError("no answer")
+
+    poor.dim, poor.fingerprint = 16, "poor"
+    done = reembed.reembed(filled, poor, keep_going=True)
+    assert done.vectors == 0
+    assert min(done.failed, done.without) > 0
+
+
 @pytest.mark.parametrize("dim", [4, 5000])
 def test_an_impossible_embedder_is_refused(filled, dim):
     with pytest.raises(semcore.ConfigError, match=f"dim: expected 8 to 4096.*got {dim}"):
