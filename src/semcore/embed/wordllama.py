@@ -15,7 +15,7 @@ from semcore.errors import ConfigError
 
 
 class WordLlama:
-    """wordllama's default model, about 60 us a short text.
+    """wordllama's default model: some 130 us for 8 words, and more for more.
 
     Raises:
         ConfigError: the extra is not installed.
