@@ -100,6 +100,27 @@ def test_a_dim_that_contradicts_the_embedder():
         semcore.Cache(embed=Model(), dim=16)
 
 
+@pytest.mark.parametrize("name", ["Static", "OpenAICompatible"])
+def test_a_class_is_no_embedder(name):
+    with pytest.raises(semcore.ConfigError, match=f"got the class {name}: make an object of it"):
+        semcore.Cache(embed=getattr(semcore.embed, name))
+
+
+@pytest.mark.parametrize("dim", ["8", 8.5])
+def test_a_dim_that_is_no_number_of_dimensions(dim):
+    model = Model()
+    model.dim = dim
+    with pytest.raises(semcore.EmbeddingError, match=f"expected a whole number as its dim, got {dim!r}"):
+        Embedder(model)
+
+
+def test_a_long_name_makes_a_fingerprint_that_fits():
+    kind = type("\u00dc" * 200, (), {"__call__": lambda self, text: np.ones(8)})
+    with semcore.Cache(embed=kind(), max_entries=10, max_bytes="1 MiB") as cache:
+        assert cache.embedder.fingerprint.startswith("\u00dc")
+        assert len(cache.embedder.fingerprint.encode()) <= 119
+
+
 def test_bytes_are_never_embedded():
     def embed(text):
         assert isinstance(text, str)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,7 @@ NAMED = {
 }
 OURS = {"Static": "static", "MiniLM": "minilm", "WordLlama": "wordllama", "OpenAICompatible": "openai"}
 PROBE = "semcore"
+MOST_NAME = 119  # bytes of a fingerprint
 Vector = npt.NDArray[np.float32]
 EmbedFunction = Callable[[str], Any]
 
@@ -70,7 +72,10 @@ class Embedder:
         probe = None if dim is not None and stated else self._call(function, PROBE)
         if dim is None and probe is None:
             raise EmbeddingError(f"embed: returned None for the probe text {PROBE!r}; give it a `dim`")
-        self.dim = int(dim) if dim is not None else np.asarray(probe).size
+        try:
+            self.dim = np.asarray(probe).size if dim is None else index(dim)
+        except TypeError:
+            raise EmbeddingError(f"embed: expected a whole number as its dim, got {dim!r}") from None
         self.fingerprint = str(stated or name_of(function, self.dim, self._checked(probe)))
 
     def __call__(self, text: str) -> Vector | None:
@@ -145,14 +150,15 @@ def name_of(function: object, dim: int, probe: Vector | None) -> str:
     if probe is not None:
         projections = np.random.default_rng(0).choice([-1.0, 1.0], (32, dim)) @ probe
         signs = int(np.packbits(projections > 0).view(np.uint32)[0])
-    return f"{kind.__module__}.{kind.__qualname__}:{dim}:{signs:08x}"[-119:]
+    name = f"{kind.__module__}.{kind.__qualname__}:{dim}:{signs:08x}"
+    return name.encode()[-MOST_NAME:].decode(errors="ignore")
 
 
 def resolve(embed: str | EmbedFunction | None) -> Embedder | Static | None:
     """What the argument ``embed`` of a cache stands for.
 
     Raises:
-        ConfigError: it is a name without its extra installed, or neither a name nor a callable.
+        ConfigError: it is a name without its extra installed, a class, or neither a name nor a callable.
     """
     if embed is None:
         return None
@@ -162,6 +168,10 @@ def resolve(embed: str | EmbedFunction | None) -> Embedder | Static | None:
         embed = named(embed)
     if isinstance(embed, (Embedder, Static)):
         return embed
+    if isinstance(embed, type):
+        raise ConfigError(
+            f"embed: expected an embedder, got the class {embed.__name__}: make an object of it"
+        )
     if callable(embed):
         return Embedder(embed)
     raise ConfigError(f"embed: expected {', '.join(map(repr, NAMED))}, a callable or None, got {embed!r}")
