@@ -6,8 +6,10 @@ The server is a stub on loopback; waits are recorded instead of slept.
 import asyncio
 import builtins
 import gc
+import gzip
 import json
 import logging
+import os
 import threading
 import zlib
 from collections.abc import Iterator
@@ -380,6 +382,26 @@ def test_an_answer_that_does_not_end_is_given_up(stub, make, ask, waits):
     assert waits == [0.25]
 
 
+def test_an_answer_that_is_endless_is_given_up(stub, make, ask, waits):
+    bomb = gzip.compress(b" " * (1 << 26))
+    stub.script = [(status, {"Content-Encoding": "gzip"}, bomb) for status in (200, 500)]
+    with pytest.raises(
+        semcore.EmbeddingError, match="2 tries: no answer: the answer did not end within 524,288 bytes"
+    ):
+        ask(make(retries=1), ["a"])
+    assert len(waits) == 1
+    same(ask(make(), ["a"]), ["a"])
+
+
+def test_an_answer_as_long_as_can_be(stub, make, ask):
+    def widely(texts):
+        data = [{"index": i, "embedding": [-0.1234567890123456789] * 4096} for i in range(len(texts))]
+        return 200, {}, json.dumps({"data": data}, indent=8).encode()
+
+    stub.script = [widely]
+    assert [v.size for v in ask(make(dim=4096), ["a", "b", "c"])] == [4096] * 3
+
+
 def test_a_lost_server(make, ask, waits):
     embed = make(url="http://127.0.0.1:9/v1", retries=1)
     with pytest.raises(semcore.EmbeddingError, match=r"127.0.0.1:9/v1/embeddings .*no answer: ConnectError"):
@@ -557,6 +579,16 @@ def test_vectors_that_cannot_be_kept_are_returned(stub, make, monkeypatch):
     monkeypatch.setattr(embed._kept._cache, "put", full, raising=False)
     with pytest.warns(RuntimeWarning, match="not kept: too large"):
         same([embed("a")], ["a"])
+
+
+def test_kept_vectors_that_cannot_be_read_are_asked_for(stub, make, ask, tmp_path):
+    path = tmp_path / "vectors"
+    embed = make(cache_path=path, max_cached=100)
+    embed("a")
+    os.truncate(path, 4096)
+    with pytest.warns(RuntimeWarning, match="cannot be read: .*truncated"):
+        same(ask(embed, ["a"]), ["a"])
+    assert stub.asked == [["a"], ["a"]]
 
 
 def test_a_file_that_is_no_cache(make, tmp_path):

@@ -11,24 +11,23 @@ import hashlib
 import json
 import math
 import os
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semcore.embed import PROBE, Vector, clean
+from semcore.embed import MOST_NAME, PROBE, Vector, clean
 from semcore.embed.http.kept import Kept
 from semcore.embed.http.lanes import Lane, Refused, halves
 from semcore.embed.http.wire import Backoff, Reply, Wire, whole
-from semcore.errors import EmbeddingError, SemcoreError
+from semcore.errors import EmbeddingError
 
 if TYPE_CHECKING:
     import httpx2
 
+ROOM = 1 << 18  # bytes of an answer's vector: 4096 numbers, 64 each
 REFUSED = (400, 413, 422)  # a text is too long, or there are too many
-MOST_NAME = 119  # bytes of a fingerprint
 
 
 class OpenAICompatible:
@@ -145,7 +144,7 @@ class OpenAICompatible:
     def _request(self, texts: Sequence[str]) -> list[Vector]:
         """The vectors of one batch; one that is refused is halved."""
         try:
-            return self._accept(texts, *self._wire.send(self._body(texts)))
+            return self._accept(texts, *self._wire.send(self._body(texts), room(texts)))
         except Refused:
             if len(texts) == 1:
                 raise
@@ -153,7 +152,7 @@ class OpenAICompatible:
 
     async def _arequest(self, client: httpx2.AsyncClient, texts: Sequence[str]) -> list[Vector]:
         """The same for a lane, which does the halving."""
-        return self._accept(texts, *await self._wire.asend(client, self._body(texts)))
+        return self._accept(texts, *await self._wire.asend(client, self._body(texts), room(texts)))
 
     def _body(self, texts: Sequence[str]) -> bytes:
         return json.dumps({**self._fields, "input": list(texts)}).encode()
@@ -167,11 +166,8 @@ class OpenAICompatible:
         except EmbeddingError as error:
             raise EmbeddingError(f"embed: {self._wire.shown}: {error}") from None
         self._dim = len(vectors[0])
-        try:
-            for text, vector in zip(texts, vectors, strict=True):
-                self._kept.put(text, vector)
-        except SemcoreError as error:  # an answer is never lost to a failing cache
-            warnings.warn(f"vectors were not kept: {error}", RuntimeWarning, stacklevel=2)
+        for text, vector in zip(texts, vectors, strict=True):
+            self._kept.put(text, vector)
         return vectors
 
     def _failure(self, texts: Sequence[str], reply: Reply, tries: int) -> EmbeddingError:
@@ -219,6 +215,11 @@ def named(model: str, dim: int | None, host: str) -> str:
     if len(name.encode()) <= MOST_NAME:
         return name
     return f"openai:{hashlib.sha256(name.encode()).hexdigest()[:32]}:{dim or ''}"
+
+
+def room(texts: Sequence[str]) -> int:
+    """Most bytes that their vectors can take in an answer, written as widely as JSON may be."""
+    return ROOM * (len(texts) + 1)
 
 
 def key_of(given: str | None) -> str:

@@ -1,8 +1,13 @@
-"""Vectors that were paid for once: a semcore cache of exact texts, whose values are raw float32."""
+"""Vectors that were paid for once: a semcore cache of exact texts, whose values are raw float32.
+
+An answer is never lost to a failing cache: what cannot be read is asked for, what cannot be kept is not, with
+a RuntimeWarning.
+"""
 
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +15,7 @@ import numpy as np
 from semcore._args import bytes_needed
 from semcore.cache import Cache
 from semcore.embed import Vector
+from semcore.errors import RegionError, SemcoreError
 
 USUAL_DIM = 1536  # sizes the cache when the dimension is not known yet
 
@@ -44,16 +50,23 @@ class Kept:
 
     def get(self, text: str, dim: int | None) -> Vector | None:
         """The vector of a text, read-only; None when there is none of length `dim` (None: of any)."""
-        hit = None if self._cache is None else self._cache.get(text, namespace=self._space)
+        try:
+            hit = None if self._cache is None else self._cache.get(text, namespace=self._space)
+        except RegionError as error:
+            warnings.warn(f"kept vectors cannot be read: {error}", RuntimeWarning, stacklevel=2)
+            return None
         if hit is None or not isinstance(hit.value, bytes) or not hit.value or len(hit.value) % 4:
             return None
         vector: Vector = np.frombuffer(hit.value, dtype="<f4")
         return vector if dim is None or len(vector) == dim else None
 
     def put(self, text: str, vector: Vector) -> None:
-        """Raises SemcoreError: it does not fit, or the file is damaged."""
-        if self._cache is not None:
+        if self._cache is None:
+            return
+        try:
             self._cache.put(text, vector.astype("<f4").tobytes(), namespace=self._space)
+        except SemcoreError as error:
+            warnings.warn(f"a vector was not kept: {error}", RuntimeWarning, stacklevel=2)
 
     def close(self) -> None:
         if self._cache is not None:

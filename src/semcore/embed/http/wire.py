@@ -116,21 +116,24 @@ class Wire:
         self.shown = f"{self._url.scheme}://{self.host}{self._url.path}"
         self._clients: dict[int, httpx2.Client] = {}  # by process: a forked child leaves its parent's alone
 
-    def send(self, body: bytes) -> tuple[Reply, int]:
-        """The last reply, and of how many tries. Waits; threads share the connections."""
+    def send(self, body: bytes, room: int) -> tuple[Reply, int]:
+        """The last reply, of at most `room` bytes, and of how many tries.
+
+        Waits; threads share the connections.
+        """
         tried = 0
         while True:
-            reply, tried = self._post(body), tried + 1
+            reply, tried = self._post(body, room), tried + 1
             wait = self._wait(reply, tried)
             if wait is None:
                 return reply, tried
             self._backoff.sleep(wait)
 
-    async def asend(self, client: httpx2.AsyncClient, body: bytes) -> tuple[Reply, int]:
+    async def asend(self, client: httpx2.AsyncClient, body: bytes, room: int) -> tuple[Reply, int]:
         """The same in an event loop, by its own client."""
         tried = 0
         while True:
-            reply, tried = await self._apost(client, body), tried + 1
+            reply, tried = await self._apost(client, body, room), tried + 1
             wait = self._wait(reply, tried)
             if wait is None:
                 return reply, tried
@@ -156,26 +159,34 @@ class Wire:
     def _wait(self, reply: Reply, tried: int) -> float | None:
         return self._backoff.wait(tried, reply.retry_after) if reply.may_pass else None
 
-    def _post(self, body: bytes) -> Reply:
-        ends = time.monotonic() + self._timeout
-        parts = []
+    def _post(self, body: bytes, room: int) -> Reply:
+        ends, answer = time.monotonic() + self._timeout, bytearray()
         try:
             with self._shared().stream("POST", self._url, content=body) as response:
                 for part in response.iter_bytes():
-                    parts.append(part)
+                    answer += part
                     if time.monotonic() > ends:  # the client's time-out is between two parts only
                         return Reply(0, b"the answer did not end in time")
+                    if len(answer) > room:
+                        return endless(room)
         except self._http.RequestError as error:
             return lost(error)
-        return Reply(response.status_code, b"".join(parts), response.headers.get("retry-after"))
+        return Reply(response.status_code, bytes(answer), response.headers.get("retry-after"))
 
-    async def _apost(self, client: httpx2.AsyncClient, body: bytes) -> Reply:
+    async def _apost(self, client: httpx2.AsyncClient, body: bytes, room: int) -> Reply:
+        answer = bytearray()
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await client.post(self._url, content=body)
+            async with (
+                asyncio.timeout(self._timeout),
+                client.stream("POST", self._url, content=body) as response,
+            ):
+                async for part in response.aiter_bytes():
+                    answer += part
+                    if len(answer) > room:
+                        return endless(room)
         except (self._http.RequestError, TimeoutError) as error:
             return lost(error)
-        return Reply(response.status_code, response.content, response.headers.get("retry-after"))
+        return Reply(response.status_code, bytes(answer), response.headers.get("retry-after"))
 
     def _shared(self) -> httpx2.Client:
         """The threads' client. Two that make it at once keep one: a lock would not survive a fork."""
@@ -198,6 +209,10 @@ class Wire:
 
 def lost(error: Exception) -> Reply:
     return Reply(0, f"{type(error).__name__} {error}".strip().encode())
+
+
+def endless(room: int) -> Reply:
+    return Reply(0, f"the answer did not end within {room:,} bytes".encode())
 
 
 def library() -> ModuleType:
