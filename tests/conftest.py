@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from server import ask, make, stub, waits  # noqa: F401  (fixtures)
 
 import semcore
 from semcore import _engine

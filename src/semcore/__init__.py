@@ -11,14 +11,16 @@ The map:
     cache.py      Cache: meaning on top of the engine (thresholds, time to live, embedding)
     hit.py        what comes back
     flight.py     one computation for all who ask the same, also in other words
-    embed/        text to vector: our own table, any callable, or an adapter
+    embed/        text to vector: our own table, MiniLM, a server's model, any callable; and how good one is
     dump.py       export, import, compact: a cache into another file
+    reembed.py    another embedder for a filled cache
     errors.py     what goes wrong
     cli/          the `semcore` command
     _engine.pyx   the door: the one place where Python meets C
     core/         the engine in C11: region, exact, semantic, eviction, simd
 """
 
+from semcore import embed
 from semcore._args import bytes_needed
 from semcore.cache import Cache
 from semcore.errors import CapacityError, ConfigError, EmbeddingError, RegionError, SemcoreError
@@ -39,4 +41,5 @@ __all__ = [
     "SemcoreError",
     "Stats",
     "bytes_needed",
+    "embed",
 ]

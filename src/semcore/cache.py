@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from semcore import _args, _engine
 from semcore._args import PutOptions, check_nearest, check_threshold, check_ttl, is_id
 from semcore.embed import Embedder, EmbedFunction, Vector, resolve
-from semcore.flight import Ask, Flights, cosine
+from semcore.flight import Ask, Flights, cosine, held
 from semcore.hit import Explanation, Hit, Lookup, Stats, reason
 from semcore.learner import Learner
 
@@ -28,8 +28,8 @@ class Cache(_engine.Engine):
 
     Args:
         path: a file, kept and shared by processes; None for private memory.
-        embed: "default" (our own, offline), "wordllama" (extra), a callable text -> vector, or None:
-            bring vectors.
+        embed: "default" (our own, offline), "wordllama" or "minilm" (extras), a callable text -> vector, or
+            None: bring vectors.
         dim: length of the vectors when `embed` is None; None or 0 for exact lookups only.
         max_entries: most entries at any moment. None: 200,000, or as many as leave half of
             `max_bytes` to values; for an existing file, what it was made with.
@@ -235,9 +235,9 @@ class Cache(_engine.Engine):
         hit = self._get_exact(text, namespace, context, floor, True)
         if hit is not None:
             return hit.value  # type: ignore[no-any-return]
-        return self._flights.run(
-            self, Ask.of(self, text, vector, floor, namespace, context, options), compute
-        )
+        vector = self._vector(text, held(vector))
+        ask = Ask.of(self, text, vector, floor, namespace, context, options)
+        return self._flights.run(self, ask, compute)
 
     async def aget_or_compute(
         self,
@@ -254,12 +254,16 @@ class Cache(_engine.Engine):
         cost: float = 0.0,
         latency_ms: float | None = None,
     ) -> T:
-        """The async twin of `get_or_compute`: `compute(text)` is awaited; both share their flights."""
+        """The async twin of `get_or_compute`: `compute(text)` is awaited; both share their flights.
+
+        An embedder that has `aembed` is awaited, too; any other one runs on the event loop.
+        """
         options = PutOptions.checked(self._seconds(ttl), tags, tokens, cost, latency_ms)
         floor = self.threshold if threshold is None else self._floor(threshold)
         hit = self._get_exact(text, namespace, context, floor, True)
         if hit is not None:
             return hit.value  # type: ignore[no-any-return]
+        vector = await self._avector(text, held(vector))
         ask = Ask.of(self, text, vector, floor, namespace, context, options)
         return await self._flights.arun(self, ask, compute)
 
@@ -397,6 +401,12 @@ class Cache(_engine.Engine):
         if vector is not None or self._embed is None or not isinstance(text, str):
             return vector
         return self._embed(text)
+
+    async def _avector(self, text: Text, vector: Any) -> Any:
+        """The same without blocking the event loop, where the embedder can."""
+        if vector is None and isinstance(self._embed, Embedder) and isinstance(text, str):
+            return await self._embed.aembed(text)
+        return self._vector(text, vector)
 
     def _vectors(self, texts: Sequence[Text], given: Sequence[Any] | None) -> Sequence[Any]:
         if given is not None:

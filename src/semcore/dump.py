@@ -88,14 +88,19 @@ def frames(engine: _engine.Engine, progress: Progress = silent) -> Iterator[byte
         made | head | {"counters": {name: engine._stats()[name] for name in _engine.COUNTERS}}
     )
     dtype = DTYPES[made["storage"]]
-    for done, (id, key) in enumerate(zip(ids, keys, strict=True), 1):
-        record = _engine.record(engine, int(id), int(key[0]), int(key[1]))
+    for done, record in enumerate(records(engine, ids, keys), 1):
         if record is not None:
             yield msgpack.packb(
                 [x.astype(dtype).tobytes() if isinstance(x, np.ndarray) else x for x in record]
             )
         if done % 1024 == 0 or done == len(ids):
             progress(done, len(ids))
+
+
+def records(engine: _engine.Engine, ids: Any, keys: Any) -> Iterator[Any]:
+    """The entries that `by_recency` named, as tuples; None for one that is gone."""
+    for id, key in zip(ids, keys, strict=True):
+        yield _engine.record(engine, int(id), int(key[0]), int(key[1]))
 
 
 def write(stream: Iterator[bytes], to: BinaryIO) -> int:
@@ -282,6 +287,16 @@ def compact(path: Path, shape: Shape, progress: Progress = silent) -> Moved:
     Raises:
         SemcoreError: other processes have it open. OSError: its owner cannot be kept.
     """
+    with remaking(path) as (engine, temporary):
+        return fill(temporary, frames(engine, progress), smallest(engine, shape))
+
+
+@contextmanager
+def remaking(path: Path) -> Iterator[tuple[_engine.Engine, Path]]:
+    """Within: a cache that nobody else has open, and an empty file beside it, which replaces it at the end.
+
+    After an error the old file stays. Raises as `compact` does.
+    """
     path = path.resolve(strict=True)
     engine = open_any(path)
     try:
@@ -292,12 +307,11 @@ def compact(path: Path, shape: Shape, progress: Progress = silent) -> Moved:
         try:
             same_owner(path, temporary)
             with naming(path, temporary):
-                moved = fill(temporary, frames(engine, progress), smallest(engine, shape))
+                yield engine, temporary
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        return moved
     finally:
         engine.close()
 

@@ -42,10 +42,7 @@ class Ask:
         cls, cache: Cache, text: str | bytes, vector: Any, floor: float, namespace: str | bytes,
         context: object, options: PutOptions,
     ) -> Ask:  # fmt: skip
-        """With the text's vector, the caller's or the embedder's."""
-        if vector is not None:
-            vector = np.array(vector)  # the caller may use its buffer again while others wait
-        vector = cache._vector(text, vector)
+        """vector: the text's, which nobody changes while others wait."""
         return cls(text, vector, floor, cache._partition(namespace, context), namespace, context, options)
 
     def find(self, cache: Cache) -> Hit | None:
@@ -264,6 +261,11 @@ async def follow(answer: Future[T]) -> T:
         if answer.cancelled():
             raise CancelledError from None
         raise
+
+
+def held(vector: Any) -> Any:
+    """A copy of a caller's vector, who may use its buffer again while others wait; None stays None."""
+    return None if vector is None else np.array(vector)
 
 
 def private(value: T) -> T:

@@ -18,7 +18,8 @@ def python(*args: str, **options) -> subprocess.CompletedProcess:
 def test_import_is_lean():
     code = (
         "import sys, semcore\n"
-        "heavy = ['rich', 'matplotlib', 'wordllama', 'tokenizers', 'usearch', 'pydantic']\n"
+        "heavy = ['rich', 'matplotlib', 'wordllama', 'tokenizers', 'usearch', 'pydantic', 'onnxruntime',"
+        " 'httpx2', 'asyncio']\n"
         "print([m for m in heavy if m in sys.modules])"
     )
     assert python("-c", code).stdout == "[]\n"
@@ -35,6 +36,9 @@ def test_a_users_code_is_typed(tmp_path):
         "    saved: int = hit.saving.tokens\n"
         "answer: str = cache.get_or_compute('q', lambda text: 'x')\n"
         "ratio: float = cache.stats().hit_ratio\n"
+        "semcore.Cache(embed=semcore.embed.MiniLM(truncate=True))\n"
+        "keyed = semcore.embed.OpenAICompatible('http://localhost/v1', 'm', dim=8)\n"
+        "semcore.embed.Static(max_tokens='1')  # type: ignore[arg-type]\n"
         "bad: str = cache.stats().hits  # type: ignore[assignment]\n"
     )
     result = python("-m", "mypy", "--strict", "user.py", cwd=tmp_path)
@@ -82,6 +86,7 @@ def test_the_wheel_builds_from_the_sdist(sdist, tmp_path):
         "core/semcore.h",
         "cache.py",
         "cli/replay.py",
+        "embed/http/wire.py",
     } <= package
     assert not [n for n in package if n.endswith((".c", ".pyx"))]
     assert [n for n in package if n.startswith("_engine.") and n.endswith((".so", ".pyd"))]

@@ -1,5 +1,8 @@
 """Embedders: any callable, checked; and the wordllama adapter, offline."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -97,6 +100,27 @@ def test_a_dim_that_contradicts_the_embedder():
         semcore.Cache(embed=Model(), dim=16)
 
 
+@pytest.mark.parametrize("name", ["Static", "OpenAICompatible"])
+def test_a_class_is_no_embedder(name):
+    with pytest.raises(semcore.ConfigError, match=f"got the class {name}: make an object of it"):
+        semcore.Cache(embed=getattr(semcore.embed, name))
+
+
+@pytest.mark.parametrize("dim", ["8", 8.5])
+def test_a_dim_that_is_no_number_of_dimensions(dim):
+    model = Model()
+    model.dim = dim
+    with pytest.raises(semcore.EmbeddingError, match=f"expected a whole number as its dim, got {dim!r}"):
+        Embedder(model)
+
+
+def test_a_long_name_makes_a_fingerprint_that_fits():
+    kind = type("\u00dc" * 200, (), {"__call__": lambda self, text: np.ones(8)})
+    with semcore.Cache(embed=kind(), max_entries=10, max_bytes="1 MiB") as cache:
+        assert cache.embedder.fingerprint.startswith("\u00dc")
+        assert len(cache.embedder.fingerprint.encode()) <= 119
+
+
 def test_bytes_are_never_embedded():
     def embed(text):
         assert isinstance(text, str)
@@ -106,6 +130,21 @@ def test_bytes_are_never_embedded():
         cache.put(b"raw", 1)
         assert cache.get(b"other") is None
         assert cache.get_many([b"raw", "text"])[0].value == 1
+
+
+def test_ours_are_imported_when_asked_for():
+    code = (
+        "import sys, semcore\n"
+        "ours = ['static', 'minilm', 'wordllama', 'openai', 'http']\n"
+        "print([m for m in ours if f'semcore.embed.{m}' in sys.modules])\n"
+        "for name in ('Static', 'MiniLM', 'WordLlama', 'OpenAICompatible'):\n"
+        "    assert getattr(semcore.embed, name).__name__ == name in dir(semcore.embed)\n"
+        "print([m for m in ('onnxruntime', 'wordllama', 'httpx2') if m in sys.modules])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "[]\n[]\n", result.stderr
+    with pytest.raises(AttributeError, match=r"module 'semcore\.embed' has no attribute 'Word2Vec'"):
+        semcore.embed.Word2Vec  # noqa: B018
 
 
 def test_wordllama_offline(monkeypatch):

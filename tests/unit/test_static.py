@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 import semcore
-from semcore.embed import resolve, static
+from semcore.embed import resolve, static, table
 from semcore.embed.static import Static
 
 
 def test_the_table_of_the_package_is_whole():
-    table = static.default()
-    assert table.validate() is None
-    assert (table.dim, table.bits, table.pieces) == (256, 8, 30522)
-    assert "Apache-2.0" in table.licence
+    shipped = static.default()
+    assert shipped.validate() is None
+    assert (shipped.dim, shipped.bits, shipped.pieces) == (256, 8, 30522)
+    assert "Apache-2.0" in shipped.licence
 
 
 def test_it_is_the_default_and_needs_nothing():
@@ -65,6 +65,14 @@ def test_its_limit_is_part_of_its_fingerprint():
     assert Static().fingerprint != Static(max_tokens=10).fingerprint
     assert Static().fingerprint == resolve("default").fingerprint
     assert len(Static().fingerprint) < 120
+
+
+def test_the_longest_name_of_a_table_fits_a_fingerprint(tmp_path):
+    path = tmp_path / "t.sctable"
+    table.write(path, ["[UNK]", "a"], np.ones((2, 64), int), np.ones(2), name="n" * 80, licence="l")
+    embed = Static(path, max_tokens=2**63 - 1)
+    with semcore.Cache(embed=embed, max_entries=10, max_bytes="1 MiB") as cache:
+        assert cache.embedder.fingerprint.startswith("n" * 80)
 
 
 def test_a_file_that_is_no_table(tmp_path):

@@ -165,7 +165,7 @@ def test_truncated_while_open(made):
         ({"scales": np.array([0.0, 0, 0])}, "not all zero"),
         ({"scales": np.array([1.0, np.nan, 0])}, "finite"),
         ({"bits": 5}, "4 or 8"),
-        ({"name": "x" * 129}, "128 bytes"),
+        ({"name": "x" * 81}, "80 bytes"),
     ],
 )
 def test_writer_refuses(tmp_path, change, match):

@@ -24,7 +24,8 @@ def main() -> None:
     args = parser.parse_args()
     made = np.load(args.rows)
     pieces = [str(piece) for piece in made["vocab"]]
-    table.write(args.out, pieces, made["rows"], made["scale"], name=NAME, licence=LICENCE)
+    bits = int(made["bits"])
+    table.write(args.out, pieces, made["rows"], made["scale"], name=NAME, licence=LICENCE, bits=bits)
     why = Table(args.out).validate()
     if why is not None:
         raise SystemExit(f"{args.out}: {why}")

@@ -1,6 +1,6 @@
-"""The table's file: int8 rows, scales, vocabulary in order, and where they came from.
+"""The table's file: int8 (or 4-bit) rows, scales, vocabulary in order, and where they came from.
 
-python quantise.py --rows table_f32.npy --corpus corpus/corpus.json --out table_int8.npz
+python quantise.py --rows table_f32.npy --corpus corpus/corpus.json --out table_int8.npz [--bits 4]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from table import GROUP, Table, pack, quantise
+from table import Table
 from teacher import tokenizer
 from train import Recipe
 
@@ -45,13 +45,9 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--packed", type=Path)
+    parser.add_argument("--bits", type=int, choices=(8, 4), default=8)
     options = parser.parse_args()
-    rows, facts = np.load(options.rows), metadata(options.corpus)
-    Table(rows, tokenizer(), facts).save(options.out)
-    if options.packed:
-        whole, scale = quantise(rows, 4, GROUP)
-        np.savez(options.packed, rows=pack(whole), scale=scale, metadata=json.dumps(facts))
+    Table(np.load(options.rows), tokenizer(), metadata(options.corpus)).save(options.out, options.bits)
 
 
 if __name__ == "__main__":

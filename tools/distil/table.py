@@ -1,8 +1,7 @@
 """The table: rows of pieces, their sum a text's vector; in floats, int8 or int4, and as a file.
 
-The int8 form is symmetric, one float32 scale a row (the row's largest magnitude over 127): a piece's weight
-is in its row, so pooling is one multiply-add a dimension. int4 rows hold -7..7, one scale for 32 dimensions,
-the even dimension in the low nibble.
+As the engine has them, integers are symmetric, up to 127 or 7, with one float32 scale a row (its largest
+magnitude over that): a piece's weight is in its row, so pooling is one multiply-add a dimension.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-GROUP = 32  # dimensions that share a scale in int4 rows
 Floats = NDArray[np.float32]
 
 
@@ -38,19 +36,11 @@ def bags(tokens: Tokenizer, texts: Sequence[str]) -> sparse.csr_matrix:
     return matrix
 
 
-def quantise(rows: Floats, bits: int, group: int) -> tuple[NDArray[np.int8], Floats]:
-    """Symmetric integers and the scale of each group of dimensions."""
-    top = 2 ** (bits - 1) - 1
-    parts = rows.reshape(len(rows), -1, group)
-    scale = np.abs(parts).max(2) / top
-    whole = np.rint(parts / np.maximum(scale, 1e-12)[:, :, None])
-    return whole.astype(np.int8).reshape(rows.shape), scale.astype(np.float32)
-
-
-def pack(rows: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Two 4-bit values a byte, the even dimension low."""
-    nibbles = (rows & 15).astype(np.uint8)
-    return np.asarray(nibbles[:, ::2] | (nibbles[:, 1::2] << 4), np.uint8)
+def quantise(rows: Floats, bits: int) -> tuple[NDArray[np.int8], Floats]:
+    """Symmetric integers and the scale of each row."""
+    scale = np.abs(rows).max(1) / (2 ** (bits - 1) - 1)
+    whole = np.rint(rows / np.maximum(scale, 1e-12)[:, None])
+    return whole.astype(np.int8), scale.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -66,19 +56,18 @@ class Table:
 
     def requantised(self, bits: int) -> Table:
         """The same rows after a round trip through integers of that width."""
-        group = self.rows.shape[1] if bits == 8 else GROUP
-        whole, scale = quantise(self.rows, bits, group)
-        return replace(self, rows=(whole * np.repeat(scale, group, 1)).astype(np.float32))
+        whole, scale = quantise(self.rows, bits)
+        return replace(self, rows=(whole * scale[:, None]).astype(np.float32))
 
     def cut(self, dims: int) -> Table:
         """The first dimensions, which are the teacher's principal ones."""
         return replace(self, rows=self.rows[:, :dims]).requantised(8)
 
-    def save(self, path: Path) -> None:
-        """The int8 form with its scales, vocabulary in order and metadata."""
-        whole, scale = quantise(self.rows, 8, self.rows.shape[1])
+    def save(self, path: Path, bits: int) -> None:
+        """The integers with their scales, vocabulary in order and metadata."""
+        whole, scale = quantise(self.rows, bits)
         names = [self.tokens.id_to_token(piece) for piece in range(len(self.rows))]
-        np.savez_compressed(path, rows=whole, scale=scale[:, 0], vocab=np.asarray(names),
+        np.savez_compressed(path, rows=whole, scale=scale, bits=bits, vocab=np.asarray(names),
                             metadata=json.dumps(dict(self.metadata)))  # fmt: skip
 
     @staticmethod

@@ -24,7 +24,7 @@ def terminate(signum: int, frame: object) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status (2: a bad argument or an unusable file)."""
     import semcore
-    from semcore.cli import files, replay, transfer
+    from semcore.cli import embed, files, replay, transfer
 
     parser = argparse.ArgumentParser(prog="semcore", description="The embedded semantic cache.")
     parser.add_argument("--version", action="version", version=f"semcore {semcore.__version__}")
@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     replay.add_parser(commands)
     files.add_parsers(commands)
     transfer.add_parsers(commands)
+    embed.add_parser(commands)
     args = parser.parse_args(argv)
     if threading.current_thread() is threading.main_thread():
         for signum in (signal.SIGTERM, signal.SIGHUP):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,10 +14,11 @@ import numpy as np
 
 import semcore
 from semcore.cli.console import console
+from semcore.cli.options import EMBEDDERS, embedder_of, positive
 from semcore.cli.progress import tracked
 from semcore.cli.report import Layer, Report, SweepPoint, render
 from semcore.cli.traffic import Request, read
-from semcore.embed import Embedder, EmbedFunction, resolve
+from semcore.embed import Embedder
 from semcore.embed.static import Static
 
 SWEEP = [round(0.60 + 0.02 * i, 2) for i in range(21)]
@@ -143,9 +142,7 @@ def add_parser(commands: Any) -> None:
     )
     p.add_argument("file", type=Path, metavar="FILE")
     p.add_argument("--cache", type=Path, help="a saved cache to start from and to leave behind")
-    p.add_argument(
-        "--embed", default="default", help="default, wordllama, none, or MODULE:CALLABLE (default: default)"
-    )
+    p.add_argument("--embed", default="default", help=f"none, {EMBEDDERS} (default: default)")
     p.add_argument("--threshold", type=float, default=0.90, help="least cosine similarity (default: 0.90)")
     p.add_argument("--policy", default="value", choices=("value", "lru", "lfu"))
     p.add_argument("--ttl", type=float, help="seconds that an answer lives")
@@ -157,26 +154,6 @@ def add_parser(commands: Any) -> None:
     p.add_argument("--json", action="store_true", help="print the report as JSON")
     p.add_argument("--plot", type=Path, metavar="PNG", help="write a plot (needs the extra plot)")
     p.set_defaults(run=run)
-
-
-def positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return number
-
-
-def named(embed: str) -> str | EmbedFunction | None:
-    """What --embed stands for."""
-    if embed == "none":
-        return None
-    if ":" not in embed:
-        return embed
-    module, _, attribute = embed.partition(":")
-    sys.path.insert(0, os.getcwd())  # as `python -m` has it
-    try:
-        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"--embed: {embed!r}: {error}") from error
 
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -196,7 +173,7 @@ def run(args: argparse.Namespace) -> int:
     if args.shuffle is not None:
         order = np.random.default_rng(args.shuffle).permutation(len(requests))
         requests = [requests[i] for i in order]
-    embedder = resolve(named(args.embed))
+    embedder = None if args.embed == "none" else embedder_of("--embed", args.embed)
     timed = Timed(embedder) if embedder else None
     if args.sweep and timed is None:
         raise ValueError("--sweep: needs an embedder")

@@ -6,13 +6,14 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 PROMPT_FIELDS = ("prompt", "text", "question")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,21 @@ def read(path: Path, limit: int | None = None) -> list[Request]:
         ValueError: a line is not a record, or has no prompt; it is named by its number.
         OSError: the file cannot be read.
     """
-    requests: list[Request] = []
-    try:
-        for record in islice(records(path), limit):
-            requests.append(request(record))
-    except (TypeError, ValueError, RecursionError, EOFError, zlib.error, csv.Error) as error:
-        raise ValueError(f"{path}, record {len(requests) + 1}: {error}") from error
+    requests = parsed(path, request, limit)
     if not requests:
         raise ValueError(f"{path}: holds no prompts")
     return requests
+
+
+def parsed(path: Path, parse: Callable[[Any], T], limit: int | None = None) -> list[T]:
+    """What `parse` makes of a file's records. Raises as `read` does."""
+    found: list[T] = []
+    try:
+        for record in islice(records(path), limit):
+            found.append(parse(record))
+    except (TypeError, ValueError, RecursionError, EOFError, zlib.error, csv.Error) as error:
+        raise ValueError(f"{path}, record {len(found) + 1}: {error}") from error
+    return found
 
 
 def records(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -69,20 +76,30 @@ def rows(file: IO[str], suffix: str) -> Iterator[Mapping[str, Any]]:
 def request(record: Mapping[str, Any]) -> Request:
     if not isinstance(record, Mapping):
         raise ValueError(f"expected an object with a prompt, got {type(record).__name__}")
-    prompt = next((record[name] for name in PROMPT_FIELDS if record.get(name) is not None), None)
-    if not isinstance(prompt, str):
-        raise ValueError(f"expected a string in one of the fields {', '.join(PROMPT_FIELDS)}")
-    response, label = record.get("response"), record.get("label")
+    response = record.get("response")
     return Request(
-        prompt,
+        string(record, PROMPT_FIELDS),
         response if response is None or isinstance(response, str) else json.dumps(response),
         str(record.get("namespace") or ""),
         record.get("context") or None,
-        None if label in (None, "") else str(label),
+        label(record),
         int(number(record, "tokens", 1 << 32)),
         number(record, "cost", 1e9),
         number(record, "latency_ms", 1e12),
     )
+
+
+def string(record: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The first of the fields that is there."""
+    text = next((record[name] for name in names if record.get(name) is not None), None)
+    if not isinstance(text, str):
+        raise ValueError(f"expected a string in the field {' or '.join(names)}")
+    return text
+
+
+def label(record: Mapping[str, Any]) -> str | None:
+    given = record.get("label")
+    return None if given in (None, "") else str(given)
 
 
 def number(record: Mapping[str, Any], name: str, most: float) -> float:

@@ -1,4 +1,4 @@
-"""`semcore export`, `import` and `compact`: a cache into another file, geometry, version or machine."""
+"""`semcore export`, `import`, `compact` and `reembed`: a cache into another file, geometry or embedding."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from semcore import _args, dump
+from semcore import _args, _engine, dump
+from semcore.cli.options import EMBEDDERS, embedder_of
 from semcore.cli.progress import bar, opened
 from semcore.cli.report import size
 from semcore.errors import ConfigError, RegionError
+from semcore.reembed import reembed
 
 
 def add_parsers(commands: Any) -> None:
@@ -32,6 +34,16 @@ def add_parsers(commands: Any) -> None:
     compact.add_argument("path", type=Path, metavar="PATH")
     add_shape(compact)
     compact.set_defaults(run=run_compact)
+    again = commands.add_parser("reembed", help="give the entries of a cache file another embedder's vectors")
+    again.add_argument("path", type=Path, metavar="PATH")
+    again.add_argument("--embedder", default="default", help=f"{EMBEDDERS} (default: default)")
+    again.add_argument(
+        "--keep-going", action="store_true", help="texts that the embedder fails on become exact-only"
+    )
+    again.add_argument(
+        "--drop-unknown", action="store_true", help="entries whose text is not stored become exact-only"
+    )
+    again.set_defaults(run=run_reembed)
 
 
 def add_shape(parser: argparse.ArgumentParser) -> None:
@@ -112,8 +124,32 @@ def run_compact(args: argparse.Namespace) -> int:
     with bar("compacting") as progress:
         moved = dump.compact(args.path, shape_of(args), progress)
     say(args.path, moved)
-    print(f"{size(before)} before, {size(args.path.stat().st_size)} now")
+    say_sizes(before, args.path)
     return 0
+
+
+def run_reembed(args: argparse.Namespace) -> int:
+    before, made = args.path.stat().st_size, _engine.peek(args.path)
+    embedder = embedder_of("--embedder", args.embedder)
+    if (made["fingerprint"], made["dim"]) == (embedder.fingerprint, embedder.dim):
+        print(f"{args.path}: its vectors are {embedder.fingerprint}'s already")
+        return 0
+    opened(args.path).close()
+    with bar("embedding") as progress:
+        done = reembed(args.path, embedder, args.keep_going, args.drop_unknown, progress)
+    say(args.path, done.moved)
+    print(f"{done.vectors:,} texts embedded: {made['fingerprint']} before, {embedder.fingerprint} now")
+    if done.without or done.failed or done.dropped:
+        print(
+            f"exact-only from now on: {done.without:,} for which the embedder has no vector, "
+            f"{done.failed:,} on which it failed, {done.dropped:,} whose text is unknown"
+        )
+    say_sizes(before, args.path)
+    return 0
+
+
+def say_sizes(before: int, path: Path) -> None:
+    print(f"{size(before)} before, {size(path.stat().st_size)} now")
 
 
 def say(path: Path, moved: dump.Moved) -> None:

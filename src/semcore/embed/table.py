@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from semcore._engine import checksum
 
-ALIGN, INLINE, WORD_BYTES = 64, 16, 400
+ALIGN, INLINE, WORD_BYTES, NAME_BYTES = 64, 16, 400, 80
 HEADER = struct.Struct("<8sII16sQIIIII9I2I")
 SECTIONS = 11
 K1, K2 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
@@ -119,7 +119,7 @@ def write(
         vocabulary: the pieces by id, those that continue a word with "##" before them.
         rows: integers of shape (pieces, dim), dim a multiple of 64: -127 to 127, or -8 to 7 with bits=4.
         scales: what each row is multiplied with; a piece of scale 0 does not count.
-        name: identifies the table in a cache's fingerprint; at most 128 bytes.
+        name: identifies the table in a cache's fingerprint; at most 80 bytes.
         licence: whose work the rows are, and what they may be used for.
 
     Raises:
@@ -129,8 +129,10 @@ def write(
     if rows.ndim != 2 or len(rows) != len(vocabulary) or scales.shape != (len(rows),):
         raise ValueError("rows, scales: expected one of each for every piece")
     dim = rows.shape[1]
-    if dim % 64 or not 0 < dim <= 1024 or bits not in (4, 8) or len(name.encode()) > 128:
-        raise ValueError("expected a dim of a multiple of 64 up to 1024, 4 or 8 bits, a name of 128 bytes")
+    if dim % 64 or not 0 < dim <= 1024 or bits not in (4, 8) or len(name.encode()) > NAME_BYTES:
+        raise ValueError(
+            f"expected a dim of a multiple of 64 up to 1024, 4 or 8 bits, a name of {NAME_BYTES} bytes"
+        )
     numbers, parts, longs = pack_vocabulary(vocabulary)
     sections = [name.encode(), licence.encode(), *parts, pack_weights(scales), pack_rows(rows, bits)]
     assert len(sections) == SECTIONS

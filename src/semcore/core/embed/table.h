@@ -10,7 +10,7 @@
 #define SC_STATIC_ALIGN 64 /* every section begins at a multiple */
 #define SC_DIM_STEP 64    /* dimensions come in groups of 64 */
 #define SC_DIM_MAX 1024
-#define SC_NAME_MAX 128
+#define SC_NAME_MAX 80 /* with a checksum and a limit of tokens it is a fingerprint */
 
 enum {
     SC_NAME,     /* UTF-8 */

@@ -158,8 +158,9 @@ static int read_header(const char *path, const sc_header *h, uint64_t size, sc_o
 
 static const char *const STORAGES[] = {"f16", "f32", "i8"};
 
-static int differ(char *why, size_t n, const char *path, const char *what, const char *have, const char *want) {
-    snprintf(why, n, "%s was made with %s'%s', opened with '%s'", path, what, have, want);
+static int differ(char *why, size_t n, const char *path, const char *what, const char *have, const char *want,
+                  const char *remedy) {
+    snprintf(why, n, "%s was made with %s'%s', opened with '%s'%s", path, what, have, want, remedy);
     return SC_EREGION;
 }
 
@@ -169,11 +170,12 @@ static int agree(const sc_options *want, const sc_options *have, const sc_header
     char theirs[SC_FINGERPRINT];
     snprintf(theirs, sizeof theirs, "%s", want->fingerprint ? want->fingerprint : "");
     if (strncmp(theirs, h->fingerprint, SC_FINGERPRINT) != 0)
-        return differ(why, n, path, "embedder ", h->fingerprint, theirs);
+        return differ(why, n, path, "embedder ", h->fingerprint, theirs,
+                      "; `semcore reembed` changes the embedder of a file");
     if (want->dim != have->dim)
         return refuse(why, n, "%s was made with dim=%lld, opened with dim=%lld", path, have->dim, want->dim);
     if (want->storage != have->storage)
-        return differ(why, n, path, "vector storage ", STORAGES[have->storage], STORAGES[want->storage]);
+        return differ(why, n, path, "vector storage ", STORAGES[have->storage], STORAGES[want->storage], "");
     if (want->max_entries && want->max_entries != have->max_entries)
         return refuse(why, n, "%s was made with max_entries=%lld, opened with %lld", path, have->max_entries, want->max_entries);
     if (want->max_bytes && want->max_bytes != have->max_bytes)
