@@ -117,6 +117,12 @@ def resolve_bytes(path: str | os.PathLike[str] | None, max_bytes: int | str | No
     return 1 << 30 if path is None else 0
 
 
+def check_threads(threads: int) -> int:
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 8:
+        raise ValueError(f"threads: expected a whole number from 1 to 8, got {threads!r}")
+    return threads
+
+
 def check_entries(max_entries: int | None) -> int:
     if max_entries is None:
         return 0

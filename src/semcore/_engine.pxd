@@ -40,6 +40,7 @@ cdef extern from "core/semcore.h" nogil:
         uint64_t max_bytes
         uint32_t storage
         uint32_t policy
+        uint32_t threads
         const char *fingerprint
         bint read_only
         const uint8_t *secret

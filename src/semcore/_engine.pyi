@@ -54,6 +54,7 @@ class Engine:
         clock: Callable[[], float] | None,
         read_only: bool = False,
         secret: bytes | None = None,
+        threads: int = 1,
     ) -> None: ...
     @property
     def dim(self) -> int: ...

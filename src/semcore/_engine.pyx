@@ -85,7 +85,8 @@ cdef class Engine:
         self.closed = True  # until opened
 
     def __init__(self, path, uint32_t dim, uint32_t max_entries, uint64_t max_bytes, str storage, str policy,
-                 str fingerprint, double threshold, clock, bint read_only=False, bytes secret=None):
+                 str fingerprint, double threshold, clock, bint read_only=False, bytes secret=None,
+                 uint32_t threads=1):
         cdef sc_options o
         cdef char why[512]
         cdef int error = 0
@@ -101,6 +102,7 @@ cdef class Engine:
         o.max_bytes = max_bytes
         o.storage = STORAGES.index(storage)
         o.policy = POLICIES.index(policy)
+        o.threads = threads
         o.fingerprint = raw_print
         o.read_only = read_only
         o.secret = NULL

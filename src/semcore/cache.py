@@ -42,6 +42,7 @@ class Cache(_engine.Engine):
         storage: how vectors are kept: "f16", "f32" or "i8".
         store_text: keep the prompts' texts (shown in lookups); False keeps only their hashes.
         read_only: open an existing file to look at: lookups work and count nothing, changes raise.
+        threads: how many (1 to 8) a search may use, one for each 65,536 rows of the cache.
         clock: seconds since the Unix epoch, for tests and simulations.
 
     Raises:
@@ -65,6 +66,7 @@ class Cache(_engine.Engine):
         storage: Literal["f16", "f32", "i8"] = "f16",
         store_text: bool = True,
         read_only: bool = False,
+        threads: int = 1,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._sliding = bool(sliding)
@@ -85,6 +87,7 @@ class Cache(_engine.Engine):
             check_threshold(threshold),
             _args.check_clock(clock),
             _args.check_read_only(read_only, path),
+            threads=_args.check_threads(threads),
         )
         if path is not None and not read_only:
             self._learner.look()  # whoever had it open before may not have come to an end

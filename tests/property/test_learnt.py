@@ -244,3 +244,28 @@ def test_a_damaged_row_among_many(tmp_path, rng):
         hits = cache.get_many(["?"] * 3, vectors=[data[6], data[7], data[8]])
         assert [h is not None for h in hits] == [True, False, True]
         assert cache.stats().damaged == 1
+
+
+def test_a_search_in_threads(rng):
+    """Shares of one search, rows of another partition between, deleted rows at the seams."""
+    data = vectors("clustered", 150_000, 64, rng)
+    cache = semcore.Cache(
+        embed=None, dim=64, max_entries=160_000, max_bytes="128 MiB", threshold=0.5, threads=2
+    )
+    with cache:
+        cache._learner.stop()
+        for i, row in enumerate(data):
+            cache.put(f"{i}", i, vector=row, namespace="b" if i % 50 == 0 else "")
+        seam = 75_000 // 32 * 32
+        for i in range(seam - 40, seam, 3):
+            cache.delete(f"{i}")
+        gone = {i for i in range(seam - 40, seam, 3)} | set(range(0, 150_000, 50))
+        kept = np.array([i for i in range(150_000) if i not in gone])
+        for step in range(2):
+            for query in [*queries(data, rng, 4), data[seam - 39], data[seam], data[-1], data[1]]:
+                best = np.sort(data[kept] @ query)[::-1][:12]
+                for floor in (0.6, 0.9):
+                    got = [c.similarity for c in cache._nearest(query, "", None, floor, 12)]
+                    assert got == pytest.approx(best[best >= floor], abs=1e-3)
+            learner.learn(cache)
+            assert _engine.generation(cache) == 1, step

@@ -48,6 +48,7 @@ int sc_engine_settle(sc_cache *c) {
 static int check_options(const sc_options *o, char *why, size_t n) {
     if (o->dim > SC_MAX_DIM) snprintf(why, n, "dim: %u is over %d", o->dim, SC_MAX_DIM);
     else if (o->storage > SC_I8) snprintf(why, n, "storage: %u is not a vector storage", o->storage);
+    else if (o->threads > SC_MAX_THREADS) snprintf(why, n, "threads: expected at most %d, got %u", SC_MAX_THREADS, o->threads);
     else if (o->policy > SC_POLICY_LFU) snprintf(why, n, "policy: %u is not a policy", o->policy);
     else if (o->max_entries > SC_MAX_ENTRIES) snprintf(why, n, "max_entries: %u is over 2^30", o->max_entries);
     else if (o->fingerprint && strlen(o->fingerprint) >= SC_FINGERPRINT)
@@ -107,6 +108,7 @@ int sc_open(const sc_options *o, sc_cache **out, char *why, size_t why_len) {
     sc_cache *c = calloc(1, sizeof *c);
     if (!c) return SC_ENOMEM;
     c->policy = (int)o->policy;
+    c->threads = o->threads ? o->threads : 1;
     for (int tries = 0; tries < 100 && (rc = open_once(o, c, why, why_len)) == SC_EMOVED; tries++) {}
     if (rc == SC_EMOVED) rc = failed(SC_EREGION, o->path, "is replaced again and again", why, why_len);
     if (rc != SC_OK) free(c);

@@ -8,6 +8,7 @@
 struct sc_cache {
     sc_region r;
     int policy;
+    uint32_t threads;
 };
 
 static inline uint32_t sc_key_tag(const uint64_t key[2]) { return (uint32_t)key[0]; }

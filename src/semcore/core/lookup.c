@@ -78,7 +78,7 @@ int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32
     if (c->r.dim == 0 || top == 0 || top > SC_MAX_TOP) return SC_EARG;
     for (int tries = 0; tries < RETRIES; tries++) {
         t = (sc_top){.limit = top, .floor = floor, .damaged = SC_NIL};
-        sc_scan(&c->r, part, query, now, &t);
+        sc_scan(&c->r, part, query, now, c->threads, &t);
         if (t.damaged == SC_NIL) break;
         if (!sc_engine_drop_damaged(c, t.damaged)) break;
     }

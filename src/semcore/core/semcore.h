@@ -17,6 +17,7 @@
 #define SC_MAX_DIM 4096
 #define SC_MAX_ENTRIES (1u << 30)
 #define SC_MAX_TAGS 64
+#define SC_MAX_THREADS 8
 #define SC_MAX_TOP 64         /* most candidates that one search returns */
 #define SC_FINGERPRINT 120    /* bytes kept of the embedder's fingerprint, NUL included */
 #define SC_SECRET 192         /* bytes of hash secret in the header */
@@ -57,6 +58,7 @@ typedef struct sc_options {
     uint64_t max_bytes;       /* size of the whole region; 0: a file's own, a new one's 1 GiB */
     uint32_t storage;         /* enum sc_storage */
     uint32_t policy;          /* enum sc_policy; a property of the handle, not of the file */
+    uint32_t threads;         /* that a large search may use, at most SC_MAX_THREADS; 0: one. Of the handle, too */
     const char *fingerprint;  /* of the embedder */
     bool read_only;           /* an existing file, of which nothing is changed */
     const uint8_t *secret;    /* SC_SECRET bytes for a new region; NULL: random ones */

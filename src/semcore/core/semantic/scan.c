@@ -5,6 +5,7 @@
 #include "../simd/kernels.h"
 #include "leading.h"
 #include "product.h"
+#include "thread.h"
 
 #define CHUNK 32
 #define SPAN 16              /* blocks that a kernel is asked of at once */
@@ -14,6 +15,7 @@
 /* Walk a list when it holds at most 1/64 of the rows: a linked row is a jump in memory, a row that
  * its tag rules out in a scan is next to nothing. The share was chosen, not tuned. */
 #define WALK_SHARE 64
+#define ROWS_A_THREAD 65536  /* at least: starting one takes as long as to scan some ten thousand */
 #define RAISED 0.02          /* a better floor is worth new tables */
 
 /* What one model's codes say of the query. */
@@ -221,9 +223,9 @@ static void scan_run(search *s, uint32_t block, uint32_t run, uint32_t generatio
 }
 
 /* Every row whose partition tag is theirs, some blocks at a time, for all searches while the blocks are near. */
-static void scan_rows(search *s, uint32_t searches, uint32_t from, uint32_t rows) {
+static void scan_rows(search *s, uint32_t searches, uint32_t block, uint32_t rows) {
     uint32_t run, generation, blocks = (rows + SC_LANES - 1) / SC_LANES;
-    for (uint32_t block = from; block < blocks; block += run) {
+    for (; block < blocks; block += run) {
         run = run_of(s->r, block, blocks, &generation);
         bool cut = block + run == blocks && rows % SC_LANES;
         for (uint32_t i = 0; i < searches; i++)
@@ -259,21 +261,61 @@ static void begin(search *s, const sc_region *r, sc_part part, const float *quer
     sc_query_prepare(r, query, &s->q);
 }
 
-void sc_scan(const sc_region *r, sc_part part, const float *query, int64_t now, sc_top *top) {
+/* ---- more than one thread ---- */
+
+typedef struct share {
+    search s;
+    sc_top top;
+    uint32_t block, rows;    /* from and to */
+    sc_thread thread;
+    bool started;
+} share;
+
+static void scan_share(void *p) {
+    share *x = p;
+    scan_rows(&x->s, 1, x->block, x->rows);
+}
+
+/* Scans in `threads` shares, each of whole blocks; the first is this thread's. What cannot be started is done here. */
+static void scan_shares(search *s, uint32_t rows, uint32_t threads, const float *query) {
+    share *more = malloc((threads - 1) * sizeof *more);
+    if (!more) threads = 1;
+    uint32_t each = rows / threads / SC_LANES * SC_LANES;
+    for (uint32_t i = 0; i + 1 < threads; i++) {
+        share *x = &more[i];
+        x->top = (sc_top){.limit = s->top->limit, .floor = s->top->floor, .damaged = SC_NIL};
+        begin(&x->s, s->r, s->part, query, s->now, s->few, &x->top);
+        x->block = each * (i + 1) / SC_LANES;
+        x->rows = i + 2 < threads ? each * (i + 2) : rows;
+        x->started = sc_thread_start(&x->thread, scan_share, x);
+    }
+    scan_rows(s, 1, 0, threads > 1 ? each : rows);
+    for (uint32_t i = 0; i + 1 < threads; i++) {
+        if (more[i].started) sc_thread_join(&more[i].thread);
+        else scan_share(&more[i]);
+        for (uint32_t k = 0; k < more[i].top.n; k++) offer(s->top, more[i].top.best[k]);
+        if (more[i].top.damaged != SC_NIL) s->top->damaged = more[i].top.damaged;
+    }
+    free(more);
+}
+
+void sc_scan(const sc_region *r, sc_part part, const float *query, int64_t now, uint32_t threads, sc_top *top) {
     uint32_t size, head = sc_part_find(r, part, &size), rows = sc_slot_high(r);
     search s;
     if (head == SC_NIL) return;
     begin(&s, r, part, query, now, size < FEW, top);
     if (worth_walking(size, rows) && walk_list(&s, head, rows)) return;
     top->n = 0;
-    scan_rows(&s, 1, 0, rows);
+    if (threads > rows / ROWS_A_THREAD) threads = rows / ROWS_A_THREAD;
+    if (threads > 1) scan_shares(&s, rows, threads, query);
+    else scan_rows(&s, 1, 0, rows);
 }
 
 bool sc_scan_many(const sc_region *r, sc_part part, const float *queries, uint32_t n, int64_t now, sc_top *tops) {
     uint32_t size, head = sc_part_find(r, part, &size), rows = sc_slot_high(r);
     if (head == SC_NIL) return true;
     if (worth_walking(size, rows)) {
-        for (uint32_t i = 0; i < n; i++) sc_scan(r, part, queries + (size_t)r->dim * i, now, &tops[i]);
+        for (uint32_t i = 0; i < n; i++) sc_scan(r, part, queries + (size_t)r->dim * i, now, 1, &tops[i]);
         return true;
     }
     search *s = malloc(n * sizeof *s);
