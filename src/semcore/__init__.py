@@ -13,6 +13,7 @@ The map:
     flight.py     one computation for all who ask the same, also in other words
     embed/        text to vector: our own table, any callable, or an adapter
     dump.py       export, import, compact: a cache into another file
+    exchange.py   a partition as a usearch index, and an index as a cache
     errors.py     what goes wrong
     cli/          the `semcore` command
     _engine.pyx   the door: the one place where Python meets C
