@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from numbers import Real
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from semcore import _engine
 from semcore.embed import Embedder
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
 MOST_SLIDING = 4_000_000
+UNSET: Any = object()  # where None says something else
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 

@@ -144,6 +144,8 @@ cdef extern from "core/semcore.h" nogil:
     bint sc_is_ascii(const void *p, size_t n) noexcept
     bint sc_vector_valid(const float *v, size_t n) noexcept
     uint32_t sc_next_live(sc_cache *c, uint32_t start, int64_t now, sc_ref *out) noexcept
+    uint32_t sc_rows(sc_cache *c, sc_part part, int64_t now, uint32_t *start, uint32_t most, uint64_t *ids,
+                     float *out) noexcept
     int sc_put_entry(sc_cache *c, const sc_put *p, int64_t now, uint64_t *id) noexcept
     int sc_delete(sc_cache *c, uint64_t id, int64_t now) noexcept
     int sc_delete_text(sc_cache *c, sc_part part, const void *text, size_t length, uint8_t kind,

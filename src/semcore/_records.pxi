@@ -118,6 +118,29 @@ def put_record(Engine engine, tuple record):
         engine.leave(1)
 
 
+def rows(Engine engine, namespace, context, uint32_t start, uint32_t most):
+    """Vectors, as stored, of up to so many live entries of a partition from a slot on.
+
+    Returns ids (n,) uint64, vectors (n, dim) float32, and the slot to go on from: None at the end.
+    """
+    cdef uint32_t n
+    cdef int64_t now
+    cdef sc_part part
+    cdef uint64_t *to_ids
+    cdef float *to
+    ids, out = np.empty(most, dtype=np.uint64), np.empty((most, engine.dim), dtype=np.float32)
+    to_ids, to = <uint64_t *>cnp.PyArray_DATA(<cnp.ndarray>ids), <float *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    engine.enter()
+    try:
+        part = engine.part(namespace, context)
+        now = engine.now()
+        with nogil:
+            n = sc_rows(engine.c, part, now, &start, most, to_ids, to)
+        return ids[:n], out[:n], None if start == SC_NIL else start
+    finally:
+        engine.leave(1)
+
+
 def bytes_for(uint32_t dim, str storage, uint32_t max_entries, uint64_t blocks):
     """The max_bytes with which a region of so many entries has so many value blocks."""
     cdef sc_options o

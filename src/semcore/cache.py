@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from semcore import _args, _engine
-from semcore._args import PutOptions, check_nearest, check_threshold, check_ttl, is_id
+from semcore import _args, _engine, exchange
+from semcore._args import UNSET, PutOptions, check_nearest, check_threshold, check_ttl, is_id
 from semcore.embed import Embedder, EmbedFunction, Vector, resolve
 from semcore.flight import Ask, Flights, cosine, held
 from semcore.hit import Explanation, Hit, Lookup, Stats, reason
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Text = str | bytes
 T = TypeVar("T")
-UNSET: Any = object()
 BATCH = 64  # lookups for which the engine reads a partition once
 
 
@@ -292,6 +291,12 @@ class Cache(_engine.Engine):
     def clear(self, namespace: Text | None = None) -> int:
         """Removes everything, or everything of one namespace; returns how many entries."""
         return self._clear(namespace)
+
+    # ---- exchange ----
+
+    to_usearch = exchange.to_usearch
+    put_usearch = exchange.put_usearch
+    from_usearch = classmethod(exchange.from_usearch)
 
     # ---- inspection ----
 

@@ -259,7 +259,7 @@ def test_a_search_in_threads(rng):
         seam = 75_000 // 32 * 32
         for i in range(seam - 40, seam, 3):
             cache.delete(f"{i}")
-        gone = {i for i in range(seam - 40, seam, 3)} | set(range(0, 150_000, 50))
+        gone = set(range(seam - 40, seam, 3)) | set(range(0, 150_000, 50))
         kept = np.array([i for i in range(150_000) if i not in gone])
         for step in range(2):
             for query in [*queries(data, rng, 4), data[seam - 39], data[seam], data[-1], data[1]]:

@@ -179,6 +179,29 @@ int sc_read_record(sc_cache *c, const sc_ref *ref, sc_record *out) {
     return settle(c, ref, whole);
 }
 
+static int read_row(sc_cache *c, sc_part part, int64_t now, uint32_t slot, uint64_t *id, float *to) {
+    sc_entry e;
+    if (!sc_entry_snapshot(&c->r, slot, &e) || !e.has_vector || !sc_entry_same_part(&e, part)) return SC_ENOTFOUND;
+    if (!sc_entry_alive(&e, now) || !record_whole(&c->r, &e)) return SC_ENOTFOUND;
+    sc_ref ref;
+    fill(&ref, &e, slot, 1.0f);
+    *id = sc_id(&ref);
+    sc_codes_load(&c->r, slot, to);
+    return settle(c, &ref, !c->r.file || e.vector_sum == sc_vector_sum(&c->r, slot));
+}
+
+uint32_t sc_rows(sc_cache *c, sc_part part, int64_t now, uint32_t *from, uint32_t most, uint64_t *ids, float *out) {
+    uint32_t n = 0, slot = *from;
+    for (; n < most && slot < sc_slot_high(&c->r); slot++) {
+        int rc = SC_EMOVED;
+        for (int tries = 0; tries < RETRIES && rc == SC_EMOVED; tries++)
+            rc = read_row(c, part, now, slot, &ids[n], out + (size_t)c->r.dim * n);
+        n += rc == SC_OK;
+    }
+    *from = slot < sc_slot_high(&c->r) ? slot : SC_NIL;
+    return n;
+}
+
 /* ---- what is left behind ---- */
 
 static void slide(sc_cache *c, const sc_ref *ref, int64_t now) {

@@ -153,6 +153,9 @@ uint64_t sc_id(const sc_ref *ref);
 bool sc_is_ascii(const void *p, size_t n);
 bool sc_vector_valid(const float *v, size_t n); /* finite and not zero */
 uint32_t sc_next_live(sc_cache *c, uint32_t from, int64_t now, sc_ref *out); /* SC_NIL at the end */
+/* Ids and vectors, as stored, of up to `most` live entries of a partition from slot `*from` on; returns how many, and
+ * in `*from` where to go on: SC_NIL at the end. Entries without a vector are passed over. */
+uint32_t sc_rows(sc_cache *c, sc_part part, int64_t now, uint32_t *from, uint32_t most, uint64_t *ids, float *out);
 
 /* ---- writers ---- */
 int sc_put_entry(sc_cache *c, const sc_put *p, int64_t now, uint64_t *id);
