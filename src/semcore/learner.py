@@ -1,8 +1,6 @@
 """Learns the compact codes of a cache in the background, as it fills and as what it holds changes."""
 
 import atexit
-import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -15,7 +13,6 @@ SAMPLE_BYTES = 32 << 20  # of vectors to learn from, and
 SAMPLE_ROWS = 8192
 LEAST_ROWS = 512
 BLOCKS = 4  # recoded at a time
-LEAST_PRIORITY = 19
 
 LEARNT, STALE, UNLEARNT = 0, 1, 2  # what `_engine.learning` says
 
@@ -56,8 +53,6 @@ class Learner:
         engine = self._engine()
         if engine is None:
             return
-        if sys.platform == "linux":  # where a priority is a thread's own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEAST_PRIORITY)
         try:
             learn(engine, lambda: self._stop)
         except SemcoreError:
