@@ -14,6 +14,7 @@ The map:
     embed/        text to vector: our own table, MiniLM, a server's model, any callable; and how good one is
     dump.py       export, import, compact: a cache into another file
     reembed.py    another embedder for a filled cache
+    many.py       several texts at once
     exchange.py   a partition as a usearch index, and an index as a cache
     errors.py     what goes wrong
     cli/          the `semcore` command

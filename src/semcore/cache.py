@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from semcore import _args, _engine, exchange
+from semcore import _args, _engine, exchange, many
 from semcore._args import UNSET, PutOptions, check_nearest, check_threshold, check_ttl, is_id
-from semcore.embed import Embedder, EmbedFunction, Vector, resolve
+from semcore.embed import Embedder, EmbedFunction, resolve
 from semcore.flight import Ask, Flights, cosine, held
 from semcore.hit import Explanation, Hit, Lookup, Stats, reason
 from semcore.learner import Learner
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Text = str | bytes
 T = TypeVar("T")
-BATCH = 64  # lookups for which the engine reads a partition once
 
 
 class Cache(_engine.Engine):
@@ -130,12 +129,12 @@ class Cache(_engine.Engine):
         vectors: the texts' own, in their order, None for a text that has none.
         """
         floor = self.threshold if threshold is None else self._floor(threshold)
+        many.check_vectors(texts, vectors)
         hits = [self._get_exact(text, namespace, context, floor, True) for text in texts]
         missing = [i for i, hit in enumerate(hits) if hit is None]
         given = None if vectors is None else [vectors[i] for i in missing]
-        found = self._search_many(
-            namespace, context, self._vectors([texts[i] for i in missing], given), floor
-        )
+        rows = many.vectors_of(self._embed, [texts[i] for i in missing], given)
+        found = many.search(self, namespace, context, rows, floor)
         for i, hit in zip(missing, found, strict=True):
             hits[i] = hit
         return hits
@@ -203,7 +202,8 @@ class Cache(_engine.Engine):
         """
         pairs = list(items)
         options = PutOptions.checked(self._seconds(ttl), tags, tokens, cost, latency_ms)
-        rows = self._vectors([text for text, _ in pairs], vectors)
+        many.check_vectors([text for text, _ in pairs], vectors)
+        rows = many.vectors_of(self._embed, [text for text, _ in pairs], vectors)
         return [
             self._store(text, value, vector, namespace, context, options)
             for (text, value), vector in zip(pairs, rows, strict=True)
@@ -377,21 +377,6 @@ class Cache(_engine.Engine):
             return None
         return self._get_semantic(vector, namespace, context, floor, True)
 
-    def _search_many(
-        self, namespace: Text, context: object, vectors: Sequence[Any], floor: float
-    ) -> list[Hit | None]:
-        """`_search` for several: their partition's rows are read once for every BATCH of them."""
-        hits: list[Hit | None] = [None] * len(vectors)
-        at = [i for i, vector in enumerate(vectors) if vector is not None]
-        for _ in range(len(vectors) - len(at)):
-            self._miss()
-        for start in range(0, len(at), BATCH):
-            some = at[start : start + BATCH]
-            found = self._get_semantic_many([vectors[i] for i in some], namespace, context, floor)
-            for i, hit in zip(some, found, strict=True):
-                hits[i] = hit
-        return hits
-
     def _store(
         self, text: Text, value: Any, vector: Any, namespace: Text, context: object, options: PutOptions
     ) -> int:
@@ -415,16 +400,3 @@ class Cache(_engine.Engine):
         if vector is None and isinstance(self._embed, Embedder) and isinstance(text, str):
             return await self._embed.aembed(text)
         return self._vector(text, vector)
-
-    def _vectors(self, texts: Sequence[Text], given: Sequence[Any] | None) -> Sequence[Any]:
-        if given is not None:
-            if len(given) != len(texts):
-                raise ValueError(f"vectors: expected {len(texts)}, got {len(given)}")
-            return given
-        if self._embed is None:
-            return [None] * len(texts)
-        at = [i for i, text in enumerate(texts) if isinstance(text, str)]
-        out: list[Vector | None] = [None] * len(texts)
-        for i, vector in zip(at, self._embed.many([str(texts[i]) for i in at]), strict=True):
-            out[i] = vector
-        return out

@@ -66,14 +66,14 @@ def test_extreme_numbers(rows, isa):
 @pytest.mark.parametrize("storage", ["f16", "f32"])
 @pytest.mark.parametrize("spread", [0.0, 1e-6, 2e-4, 5e-4, 1e-2])
 def test_vectors_that_are_nearly_signs(isa, spread, storage):
-    """Components of one size: the sign tier's angles are near zero, where rounding is worst."""
+    """Components of one size: near copies of each other, where rounding decides."""
     rng = np.random.default_rng(3)
     for _ in range(30):
         row = (rng.choice([-1.0, 1.0], 8) * (1 + spread * rng.standard_normal(8))).astype(np.float32)
         with semcore.Cache(
             embed=None, dim=8, max_entries=40, max_bytes="1 MiB", storage=storage, threshold=0
         ) as cache:
-            for i in range(40):  # enough of one block for the sign tier
+            for i in range(40):
                 cache.put(f"{i}", i, vector=row)
             stored = cache._vector_at(next(iter(cache)))
             for _ in range(20):
