@@ -117,17 +117,19 @@ def product_codes(y: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     return centroids, coded
 
 
-def lloyd(points: Floats, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+def lloyd(
+    points: Floats, rng: np.random.Generator, count: int = CENTROIDS
+) -> tuple[Floats, NDArray[np.int64]]:
     """Centroids of the points (k-means by Lloyd's iteration on a part of them), and each point's nearest."""
     some = points[rng.permutation(len(points))[:LLOYD_ROWS]]
-    books = some[:CENTROIDS].copy()
-    if len(books) < CENTROIDS:
-        books = np.resize(books, (CENTROIDS, points.shape[1]))
+    books = some[:count].copy()
+    if len(books) < count:
+        books = np.resize(books, (count, points.shape[1]))
     for _ in range(LLOYD_ITERATIONS):
         nearest = nearest_of(some, books)
-        counts = np.bincount(nearest, minlength=CENTROIDS)
+        counts = np.bincount(nearest, minlength=count)
         for i in range(points.shape[1]):
-            sums = np.bincount(nearest, weights=some[:, i], minlength=CENTROIDS)
+            sums = np.bincount(nearest, weights=some[:, i], minlength=count)
             books[:, i] = np.where(counts > 0, sums / np.maximum(counts, 1), books[:, i])
     return books, nearest_of(points, books)
 
