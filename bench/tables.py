@@ -2,10 +2,11 @@
 
     python bench/tables.py --vectors rows.npy [--rows 100000] [--out bench/results/tables.md]
 
-Both code the same 120 directions in 20 bytes: 40 groups of three with 16 centroids (half a byte, `pshufb` and its
-like on every ISA), or 20 groups of six with 128 (seven bits of a byte, `vpermi2b` of AVX-512 VBMI only). "exact" sums
-floats and takes each row's own numbers in the bound; "8 bits" rounds every term down to 1/254 of what may be lost,
-as registers do. Questions are held-out rows: misses, which is where a scan's work is.
+Both code the same 120 directions in 20 bytes: 40 groups of three with 16 centroids (half a byte, `pshufb`
+and its like on every ISA), or 20 groups of six with 128 (seven bits of a byte, `vpermi2b` of AVX-512 VBMI
+only). "exact" sums floats and takes each row's own numbers in the bound; "8 bits" rounds every term down to
+1/254 of what may be lost, as registers do. Questions are held-out rows: misses, which is where a scan's
+work is.
 """
 
 from __future__ import annotations
