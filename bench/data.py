@@ -78,6 +78,21 @@ def make(n: int, d: int = 384, queries: int = 200, seed: int = 0) -> Workload:
     return Workload(vectors, hits, rows, misses, fresh, _words(rng))
 
 
+def real(vectors: Vectors, n: int, queries: int = 200, seed: int = 0) -> Workload:
+    """The same of real embeddings (unit rows): misses are such rows, far from all stored ones."""
+    rng = np.random.default_rng(seed)
+    if len(vectors) < n + 8 * queries + FRESH:
+        raise ValueError(f"vectors: expected at least {n + 8 * queries + FRESH} rows, got {len(vectors)}")
+    shuffled = _unit(vectors[rng.permutation(len(vectors))].astype(np.float32))
+    stored, fresh, others = np.split(shuffled, [n, n + FRESH])
+    rows = rng.choice(n, size=queries, replace=queries > n)
+    hits = _paraphrases(stored[rows], others[:queries])
+    far = [row for row in others[: 8 * queries] if float((stored @ row).max()) < FARTHEST_MISS]
+    if len(far) < queries:
+        raise ValueError(f"vectors: only {len(far)} rows are further than {FARTHEST_MISS} from {n} of them")
+    return Workload(stored, hits, rows, np.array(far[:queries]), fresh, _words(rng))
+
+
 def nearest(vectors: Vectors, queries: Vectors) -> float:
     """The highest cosine between any query and any row."""
     chunks = range(0, len(vectors), CHUNK)

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import data
+import numpy as np
 import peers as side
 from check import check
 from peers import Peer
@@ -139,9 +140,10 @@ class Run:
     untimed: dict[str, str] = field(default_factory=dict)
 
 
-def run(n: int, names: list[str], rounds: int) -> Run:
-    """Build, check and time the named peers on n rows."""
-    out, w, found = Run(n), data.make(n), side.available()
+def run(n: int, names: list[str], rounds: int, vectors: data.Vectors | None) -> Run:
+    """Build, check and time the named peers on n rows, of real embeddings if they are given."""
+    w = data.make(n) if vectors is None else data.real(vectors, n)
+    out, found = Run(n), side.available()
     out.untimed.update({name: why for name, why in side.skipped if name in names})
     with contextlib.ExitStack() as stack:
         runners = []
@@ -307,6 +309,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", default="1000,10000,100000", help="entries, comma-separated")
     parser.add_argument("--peers", default=",".join(names), help="any of: " + ", ".join(names))
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument(
+        "--vectors", type=np.load, metavar="NPY", help="unit rows of real embeddings, not made ones"
+    )
     parser.add_argument("--json", type=Path, help="also write everything measured to this file")
     args = parser.parse_args()
     args.sizes = [int(size) for size in args.sizes.split(",")]
@@ -340,7 +345,7 @@ def main() -> None:
     here = machine()
     runs = []
     for n in args.sizes:
-        runs.append(run(n, args.peers, args.rounds))
+        runs.append(run(n, args.peers, args.rounds, args.vectors))
         print(table(runs[-1]), end="\n\n", flush=True)
     print(_describe(here, os.getloadavg()))
     if args.json:

@@ -156,6 +156,7 @@ cdef extern from "core/semcore.h" nogil:
     ctypedef struct sc_learnt:
         const uint16_t *rotation
         const float *centroids
+        const float *means
         const float *steps
         const float *rests
         const float *strays
@@ -163,6 +164,7 @@ cdef extern from "core/semcore.h" nogil:
         float margin_least
         float margin_step
         float loss
+        uint32_t entries
 
     int sc_learning(const sc_cache *c) noexcept
     uint32_t sc_sample(const sc_cache *c, uint32_t most, float *out) noexcept

@@ -34,22 +34,24 @@ def generation(Engine engine):
         engine.leave(1)
 
 
-def learn(Engine engine, learnt, uint32_t generation):
-    """Takes a `learnt.Learnt`; False if another came since `generation`, or rows are left to recode."""
+def learn(Engine engine, learnt, uint32_t generation, uint32_t entries):
+    """Takes a `learnt.Learnt` of a sample of so many entries; False if another came since `generation`, or rows are left to recode."""
     cdef sc_learnt l
     cdef int rc
-    shapes = ((120, engine.dim), (120, 16), (120,), (16,), (16, 2), (16, 2))
-    arrays = [np.ascontiguousarray(a, dtype=np.float32 if i else np.float16) for i, a in enumerate(learnt[:6])]
+    shapes = ((120, engine.dim), (120, 16), (120,), (120,), (16,), (16, 2), (16, 2))
+    arrays = [np.ascontiguousarray(a, dtype=np.float32 if i else np.float16) for i, a in enumerate(learnt[:7])]
     for a, shape in zip(arrays, shapes):
         if a.shape != shape:
             raise ValueError(f"learnt: expected an array of shape {shape}, got {a.shape}")
     l.rotation = <const uint16_t *>cnp.PyArray_DATA(<cnp.ndarray>arrays[0])
     l.centroids = <const float *>cnp.PyArray_DATA(<cnp.ndarray>arrays[1])
-    l.steps = <const float *>cnp.PyArray_DATA(<cnp.ndarray>arrays[2])
-    l.rests = <const float *>cnp.PyArray_DATA(<cnp.ndarray>arrays[3])
-    l.strays = <const float *>cnp.PyArray_DATA(<cnp.ndarray>arrays[4])
-    l.margins = <const float *>cnp.PyArray_DATA(<cnp.ndarray>arrays[5])
-    l.margin_least, l.margin_step, l.loss = learnt[6:]
+    l.means = <const float *>cnp.PyArray_DATA(<cnp.ndarray>arrays[2])
+    l.steps = <const float *>cnp.PyArray_DATA(<cnp.ndarray>arrays[3])
+    l.rests = <const float *>cnp.PyArray_DATA(<cnp.ndarray>arrays[4])
+    l.strays = <const float *>cnp.PyArray_DATA(<cnp.ndarray>arrays[5])
+    l.margins = <const float *>cnp.PyArray_DATA(<cnp.ndarray>arrays[6])
+    l.margin_least, l.margin_step, l.loss = learnt[7:]
+    l.entries = entries
     engine.enter_writer()
     try:
         with nogil:

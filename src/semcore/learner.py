@@ -67,10 +67,11 @@ def learn(engine: _engine.Engine, stopped: Callable[[], bool] = lambda: False) -
         return
     generation = _engine.generation(engine)
     rows = max(LEAST_ROWS, min(SAMPLE_ROWS, SAMPLE_BYTES // (4 * engine.dim)))
+    entries = engine._stats()["entries"]
     sample = _engine.sample(engine, rows)
     if len(sample) < LEAST_ROWS:
         return
-    if not stopped() and _engine.learn(engine, learnt.learn(sample), generation):
+    if not stopped() and _engine.learn(engine, learnt.learn(sample), generation, entries):
         _recode(engine, stopped)
 
 

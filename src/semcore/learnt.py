@@ -29,6 +29,7 @@ class Learnt(NamedTuple):
 
     rotation: NDArray[np.float16]  # (DIRECTIONS, dim)
     centroids: Floats  # (DIRECTIONS, CENTROIDS)
+    means: Floats  # (DIRECTIONS,)
     steps: Floats  # (DIRECTIONS,)
     rests: Floats  # (CLASSES,), ascending
     strays: Floats  # (CLASSES, 2)
@@ -57,6 +58,7 @@ def learn(sample: Floats, seed: int = 0) -> Learnt:
     return Learnt(
         rotation,
         centroids,
+        y.mean(axis=0).astype(np.float32),
         (STEP * y.std(axis=0)).astype(np.float32),
         rests.astype(np.float32),
         ranges(stray, kind),

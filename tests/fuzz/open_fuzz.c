@@ -73,7 +73,7 @@ static void learn(sc_cache *c) {
     for (int i = 0; i < SC_LEADING * 16; i++) numbers[i] = (float)(i * 37 % 101 - 50) / 500;
     for (int i = 0; i < SC_LEADING * 64; i++) rotation[i] = (uint16_t)(i * 41 % 7 << 7 | 0x2000); /* around 0.01 */
     for (int i = 0; i < SC_CLASSES; i++) ranges[i][0] = -2, ranges[i][1] = 2;
-    sc_learnt l = {rotation, numbers, numbers, numbers, ranges[0], ranges[0], -1, 0.01f, 0.5f};
+    sc_learnt l = {rotation, numbers, numbers, numbers, numbers, ranges[0], ranges[0], -1, 0.01f, 0.5f};
     for (int i = 0; i < 2; i++)
         if (sc_learn(c, &l, sc_generation(c)) != SC_OK || sc_recode(c, i ? 1 : 9, &left) != SC_OK) abort();
 }

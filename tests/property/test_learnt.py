@@ -119,6 +119,7 @@ def test_any_model_is_safe(seed):
         model = good._replace(
             rotation=learnt.not_longer_than_one(rng.standard_normal((120, dim)) * rng.choice([0, 1e-3, 1])),
             centroids=(rng.standard_normal((120, 16)) * rng.choice([0, 0.05, 5])).astype(np.float32),
+            means=(rng.standard_normal(120) * 0.1).astype(np.float32),
             steps=(rng.standard_normal(120) * 0.1).astype(np.float32),
             rests=np.sort(rng.uniform(0, 1.2, 16)).astype(np.float32),
             strays=a,
@@ -127,7 +128,7 @@ def test_any_model_is_safe(seed):
             margin_step=float(rng.uniform(1e-6, 0.01)),
         )
         mixed = good._replace(**{k: getattr(model, k) for k in good._fields if rng.random() < 0.5})
-        assert _engine.learn(cache, mixed, 0)
+        assert _engine.learn(cache, mixed, 0, ROWS)
         while _engine.recode(cache, 64):
             pass
         checked(cache, queries(data, rng, 3), (0.2, 0.7, 0.9))
@@ -138,14 +139,14 @@ def test_while_rows_are_recoded(rng):
     data = vectors("clustered", ROWS, 64, rng)
     with filled(data) as cache:
         asked = list(queries(data, rng, 3))
-        assert _engine.learn(cache, learnt.learn(data[:700]), 0)
+        assert _engine.learn(cache, learnt.learn(data[:700]), 0, 700)
         _engine.recode(cache, 5)
         checked(cache, asked)
-        assert not _engine.learn(cache, learnt.learn(data), 1), "rows are left to recode"
+        assert not _engine.learn(cache, learnt.learn(data), 1, ROWS), "rows are left to recode"
         while _engine.recode(cache, 5):
             checked(cache, asked[:1], (0.6, 0.9))
-        assert not _engine.learn(cache, learnt.learn(data), 0), "another came since"
-        assert _engine.learn(cache, learnt.learn(data), 1)
+        assert not _engine.learn(cache, learnt.learn(data), 0, ROWS), "another came since"
+        assert _engine.learn(cache, learnt.learn(data), 1, ROWS)
         _engine.recode(cache, 5)
         for i in range(0, ROWS, 3):
             cache.put(f"{i}", -i, vector=data[-i])
@@ -219,7 +220,7 @@ def test_many_at_once(isa, rng):
                     h and (h.id, h.similarity) for h in single
                 ]
             if step == 0:
-                assert _engine.learn(cache, learnt.learn(data), 0)
+                assert _engine.learn(cache, learnt.learn(data), 0, ROWS)
                 _engine.recode(cache, 10)
             else:
                 learner.learn(cache)

@@ -196,7 +196,7 @@ def test_lookups_and_puts_go_on_while_it_learns(rng, centres):
             t.start()
         for generation in range(6):
             assert _engine.generation(cache) >= generation
-            _engine.learn(cache, learnt.learn(rows[:1000], generation), _engine.generation(cache))
+            _engine.learn(cache, learnt.learn(rows[:1000], generation), _engine.generation(cache), 1000)
             while _engine.recode(cache, 1):
                 cache.put("again", 1, vector=rows[0])
         for t in threads:
@@ -213,6 +213,6 @@ def test_a_model_of_another_shape(wrong, rng, centres):
         cache._learner.stop(wait=True)
         before = _engine.generation(cache)
         with pytest.raises((ValueError, TypeError)):
-            _engine.learn(cache, wrong(learnt.learn(rows)), before)
+            _engine.learn(cache, wrong(learnt.learn(rows)), before, 1500)
         assert _engine.generation(cache) == before
         assert brute_force(cache, rows[0])

@@ -172,11 +172,12 @@ int sc_expire(sc_cache *c, int64_t now, uint64_t *n);
 typedef struct sc_learnt {
     const uint16_t *rotation;  /* [120][dim] halves, of spectral norm at most 1 */
     const float *centroids;    /* [120][16]: a direction's component of the centroids of its group of three */
-    const float *steps;        /* 120: of the 4-bit codes */
+    const float *means, *steps; /* 120 each: of the 4-bit codes */
     const float *rests;        /* 16, ascending */
     const float *strays, *margins; /* [16][2]: least and most in each class */
     float margin_least, margin_step;
     float loss;                /* mean square of what the product codes leave out */
+    uint32_t entries;          /* that the cache held when the sample was taken */
 } sc_learnt;
 
 enum { SC_LEARNT = 0, SC_STALE = 1, SC_UNLEARNT = 2 };

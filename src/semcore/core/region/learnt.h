@@ -22,7 +22,7 @@ typedef struct sc_model {
     uint32_t learnt_from;                 /* entries that the cache held */
     float loss;                           /* mean of what the product codes leave out of a vector, squared */
     float centroids[SC_LEADING][16];      /* a direction's component of each centroid of its group */
-    float steps[SC_LEADING];              /* of the 4-bit codes */
+    float means[SC_LEADING], steps[SC_LEADING]; /* of the 4-bit codes: mean + step (code - 7.5) */
     float rests[SC_CLASSES];              /* ascending; the largest of each class */
     sc_range strays[SC_CLASSES], margins[SC_CLASSES]; /* of the rows of each class */
     float margin_least, margin_step;      /* margin byte m: from margin_least + m margin_step on */

@@ -1,6 +1,6 @@
 /* The second tier: 4-bit codes of the leading directions, a cache line a row.
  *
- * y = Vx (model.h) is coded as w, w_i = step_i (c_i - 7.5), and a factor f; e = |y - f w|. Then
+ * y = Vx (model.h) is coded as w, w_i = mean_i + step_i (c_i - 7.5), and a factor f; e = |y - f w|. Then
  *
  *   <q, x> <= f <Vq, w> + |Vq| e + √(1 - |Vq|²) √(1 - |y|²).
  *
@@ -12,13 +12,14 @@
 #include "model.h"
 #include "product.h"
 
+/* <Vq, w> = constant + unit * the products of the query's digits, but for at most error. */
+typedef struct sc_digits { float constant, error; } sc_digits;
+
 typedef struct sc_leading_query {
     uint8_t stamp;            /* of the rows that it is for */
-    float unit;               /* <Vq, w> = unit (dot - 7.5 sum), but for */
-    float error;              /* at most so much */
-    float length, rest, slack;
-    int32_t sum;
-    _Alignas(64) int8_t even[SC_LEADING_BYTES], odd[SC_LEADING_BYTES];
+    float unit, length, rest, slack;
+    sc_digits high, all;      /* with the high digit alone, which rules out most rows, and with both */
+    _Alignas(64) int8_t even[2][SC_LEADING_BYTES], odd[2][SC_LEADING_BYTES]; /* high and low digits, of base 128 */
 } sc_leading_query;
 
 static inline uint8_t sc_stamp(uint32_t generation) { return (uint8_t)(generation % 255 + 1); }

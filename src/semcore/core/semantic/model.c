@@ -34,9 +34,10 @@ void sc_model_install(sc_region *r, const sc_learnt *learnt) {
     sc_model *m = sc_model_at(r, generation);
     SC_STORE(&m->generation, 0);
     atomic_thread_fence(memory_order_release);
-    m->learnt_from = SC_LOAD(&r->h->state.entries);
+    m->learnt_from = learnt->entries;
     m->loss = learnt->loss;
     memcpy(m->centroids, learnt->centroids, sizeof m->centroids);
+    memcpy(m->means, learnt->means, sizeof m->means);
     memcpy(m->steps, learnt->steps, sizeof m->steps);
     memcpy(m->rests, learnt->rests, sizeof m->rests);
     memcpy(m->strays, learnt->strays, sizeof m->strays);
