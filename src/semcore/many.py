@@ -1,11 +1,15 @@
 """Several texts at once: their vectors in one batch, and their lookups in one pass over a partition."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from semcore import _engine
-from semcore.embed import Embedder, Vector
-from semcore.embed.static import Static
+
+if TYPE_CHECKING:
+    from semcore.embed import Embedder, Vector
+    from semcore.embed.static import Static
 
 BATCH = 64  # lookups for which the engine reads a partition once
 
