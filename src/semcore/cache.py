@@ -353,6 +353,7 @@ class Cache(_engine.Engine):
     def _forked(self) -> None:
         super()._forked()
         self._flights.forked()
+        self._learner.forked()
 
     def _floor(self, threshold: float) -> float:
         """The threshold of a call, which may be raised only."""

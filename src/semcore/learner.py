@@ -1,7 +1,9 @@
 """Learns the compact codes of a cache in the background, as it fills and as what it holds changes."""
 
 import atexit
+import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
@@ -13,6 +15,7 @@ SAMPLE_BYTES = 32 << 20  # of vectors to learn from, and
 SAMPLE_ROWS = 8192
 LEAST_ROWS = 512
 BLOCKS = 4  # recoded at a time
+PAUSE = 2e-4  # seconds between; the engine's lock is not fair, and who waits for it needs as long to wake
 
 LEARNT, STALE, UNLEARNT = 0, 1, 2  # what `_engine.learning` says
 
@@ -23,6 +26,7 @@ class Learner:
     def __init__(self, engine: _engine.Engine) -> None:
         self._engine = weakref.ref(engine)
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._puts = 0
         self._stop = False
         _running.add(self)
@@ -39,9 +43,20 @@ class Learner:
         engine = self._engine()
         if engine is None or self._stop or _engine.learning(engine) == LEARNT:
             return
-        if self._thread is None or not self._thread.is_alive():  # it is dead in a forked child, too
-            self._thread = threading.Thread(target=self._run, name="semcore-learner", daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            thread = threading.Thread(target=self._run, name="semcore-learner", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads, or the interpreter ends: later, or never
+                return
+            self._thread = thread
+
+    def forked(self) -> None:
+        """In a forked child: no thread is here, and the lock may be held by nobody."""
+        self._thread = None
+        self._starting = threading.Lock()
 
     def stop(self, wait: bool = False) -> None:
         """Nothing more is learnt; with `wait`, returns when nothing runs any more."""
@@ -71,14 +86,29 @@ def learn(engine: _engine.Engine, stopped: Callable[[], bool] = lambda: False) -
     sample = _engine.sample(engine, rows)
     if len(sample) < LEAST_ROWS:
         return
-    if not stopped() and _engine.learn(engine, learnt.learn(sample), generation, entries):
+    model = learnt.learn(sample)
+    if stopped():
+        return
+    with _changing:
+        taken = _engine.learn(engine, model, generation, entries)
+    if taken:
         _recode(engine, stopped)
 
 
 def _recode(engine: _engine.Engine, stopped: Callable[[], bool]) -> None:
-    while not stopped() and _engine.recode(engine, BLOCKS):
-        pass
+    left = True
+    while left and not stopped():
+        with _changing:
+            left = _engine.recode(engine, BLOCKS)
+        time.sleep(PAUSE)
 
+
+# Held while a learner writes: a child that is forked then would find its memory in the middle of a change.
+_changing = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_changing.acquire, after_in_parent=_changing.release, after_in_child=_changing.release
+    )
 
 _running: "weakref.WeakSet[Learner]" = weakref.WeakSet()
 

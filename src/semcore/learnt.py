@@ -42,7 +42,9 @@ class Learnt(NamedTuple):
 def learn(sample: Floats, seed: int = 0) -> Learnt:
     """A model of a sample of vectors, (rows, dim) of any lengths but zero."""
     rng = np.random.default_rng(seed)
-    x = sample / np.linalg.norm(sample, axis=1, keepdims=True)
+    lengths = np.linalg.norm(sample, axis=1, keepdims=True)
+    usable = np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)  # a damaged file's may be neither
+    x = sample[usable] / lengths[usable]
     rotation = leading_directions(x, rng)
     y = x @ rotation.astype(np.float32).T
     centroids, coded = product_codes(y, rng)
@@ -102,7 +104,7 @@ def not_longer_than_one(rotation: NDArray[np.float64]) -> NDArray[np.float16]:
     while True:
         halves = rotation.astype(np.float16)
         norm = float(np.linalg.norm(halves.astype(np.float64), 2))
-        if norm <= 1:
+        if not norm > 1:
             return halves
         rotation = rotation / (norm * (1 + 1e-5))
 

@@ -73,7 +73,9 @@ static void learn(sc_cache *c) {
     for (int i = 0; i < SC_LEADING * 16; i++) numbers[i] = (float)(i * 37 % 101 - 50) / 500;
     for (int i = 0; i < SC_LEADING * 64; i++) rotation[i] = (uint16_t)(i * 41 % 7 << 7 | 0x2000); /* around 0.01 */
     for (int i = 0; i < SC_CLASSES; i++) ranges[i][0] = -2, ranges[i][1] = 2;
-    sc_learnt l = {rotation, numbers, numbers, numbers, numbers, ranges[0], ranges[0], -1, 0.01f, 0.5f};
+    sc_learnt l = {.rotation = rotation, .centroids = numbers, .means = numbers, .steps = numbers, .rests = ranges[0],
+                   .strays = ranges[0], .margins = ranges[0], .margin_least = -1, .margin_step = 0.01f, .loss = 0.5f,
+                   .entries = ENTRIES};
     for (int i = 0; i < 2; i++)
         if (sc_learn(c, &l, sc_generation(c)) != SC_OK || sc_recode(c, i ? 1 : 9, &left) != SC_OK) abort();
 }
@@ -117,7 +119,7 @@ static span part_at(const sc_region *r, uint8_t part) {
         {(void *)&h->state, sizeof h->state}, {(void *)h->ledger, sizeof h->ledger}, {r->h, 4096},
         {r->hot, 8 * ENTRIES}, {r->entries, sizeof(sc_entry) * ENTRIES}, {r->entries, sizeof(sc_entry) * ENTRIES},
         {r->entries, sizeof(sc_entry) * 4}, {r->exact.cells, 8 * r->exact.cap}, {r->partitions.cells, 8 * r->partitions.cap},
-        {r->links, sizeof(sc_links) * ENTRIES}, {r->lanes, r->lane_bytes * ENTRIES}, {r->sketch, 64 * r->sketch_lines},
+        {r->links, sizeof(sc_links) * ENTRIES}, {r->lanes, r->lane_bytes * 2 * SC_LANES}, {r->sketch, 64 * r->sketch_lines},
         {r->wheel, 4 * 64 * SC_LEVELS}, {r->tagheads, 4 * r->ntagheads}, {r->vectors, r->vector_bytes * ENTRIES},
         {r->scales, r->dim ? 8 * ENTRIES : 0}, {r->high, r->plane * ENTRIES}, {r->low, r->plane * ENTRIES},
         {r->coded, r->learns ? sizeof(sc_coded) * 2 : 0}, {r->leading, r->learns ? 64 * ENTRIES : 0},
@@ -233,6 +235,17 @@ static void look(sc_cache *c, int64_t now) {
         for (uint32_t k = 0; k < n; k++) read_all_of(c, &refs[k], now);
         if (n) sc_hit(c, refs, SC_LAYER_SEMANTIC, now);
         sc_work(c, part_of(c, i));
+    }
+    if (c->r.dim) {
+        static float many[4 * SC_MAX_DIM], rows[ENTRIES * SC_MAX_DIM];
+        uint8_t found[4];
+        for (uint32_t i = 0; i < 4; i++) {
+            float v[SC_MAX_DIM] = {0};
+            vector_of(i * 5, v);
+            memcpy(many + (size_t)i * c->r.dim, v, sizeof(float) * c->r.dim);
+        }
+        sc_search_many(c, part_of(c, 0), many, 4, 0.7f, now, refs, found);
+        sc_sample(c, ENTRIES, rows);
     }
     for (uint32_t s = 0; (s = sc_next_live(c, s, now, refs)) != SC_NIL; s++) read_all_of(c, refs, now);
     sc_miss(c);

@@ -10,7 +10,17 @@ import semcore
 from semcore import _engine, learner, learnt
 
 ROWS = 1100  # more than a cache learns from
-KINDS = ["clustered", "isotropic", "anisotropic", "duplicates", "plane", "signs", "outliers"]
+KINDS = [
+    "clustered",
+    "isotropic",
+    "anisotropic",
+    "duplicates",
+    "plane",
+    "signs",
+    "outliers",
+    "strangers",
+    "mirrored",
+]
 
 
 def vectors(kind, rows, dim, rng):
@@ -30,6 +40,13 @@ def vectors(kind, rows, dim, rng):
     near = unit_rows(centres[rng.integers(20, size=rows)] + rng.uniform(0, 1, (rows, 1)) * noise)
     if kind == "outliers":
         near[rng.random(rows) < 0.05] = noise[0]
+    if kind == "strangers":  # most in a subspace, and each of the others somewhere else
+        near = unit_rows(rng.standard_normal((rows, dim * 2 // 3)) @ unit(rng, dim * 2 // 3, dim))
+        strange = rng.random(rows) < 0.04
+        near[strange] = noise[strange]
+    if kind == "mirrored":
+        near = unit_rows(noise[0] + 0.3 * noise)
+        near[rng.random(rows) < 0.04] *= -1
     return near
 
 
@@ -132,6 +149,44 @@ def test_any_model_is_safe(seed):
         while _engine.recode(cache, 64):
             pass
         checked(cache, queries(data, rng, 3), (0.2, 0.7, 0.9))
+
+
+@pytest.mark.parametrize("kind", ["strangers", "mirrored"])
+def test_copies_of_rows_outside_the_learnt_directions(kind, rng):
+    """In many dimensions the rest is nearly all of a stranger's vector."""
+    data = vectors(kind, ROWS, 768, rng)
+    with filled(data) as cache:
+        learner.learn(cache)
+        late = vectors("isotropic", 40, 768, rng)
+        for i, row in enumerate(late):
+            cache.put(f"late {i}", i, vector=row)
+        for row in [*data[:200], *late, *-data[:40]]:
+            expected = brute_force(cache, row)
+            for floor in (0.3, 0.9):
+                agrees(cache._nearest(row, "", None, floor, 12), expected, floor)
+
+
+def test_models_fitted_to_the_mirror_image(rng):
+    data = vectors("mirrored", ROWS, 64, rng)
+    with filled(data) as cache:
+        good = learnt.learn(data)
+        wide = np.array([[-3, 3]] * 16, dtype=np.float32)
+        model = good._replace(strays=wide, margins=wide, margin_least=-3.0, margin_step=6 / 255)
+        for candidate in (model, model._replace(centroids=-good.centroids)):
+            assert _engine.learn(cache, candidate, _engine.generation(cache), ROWS)
+            while _engine.recode(cache, 64):
+                pass
+            checked(cache, [*data[:30], *-data[:30]], (0.2, 0.9))
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-38, 1e-20, 1e20, 1e37])
+def test_queries_of_any_length(scale, rng):
+    data = vectors("clustered", ROWS, 64, rng)
+    with filled(data, threshold=0.95) as cache:
+        learner.learn(cache)
+        for row in data[::50]:
+            query = (row.astype(np.float64) * scale).astype(np.float32)
+            assert cache.get("?", vector=query).similarity > 0.95
 
 
 def test_while_rows_are_recoded(rng):

@@ -48,6 +48,7 @@ static uint64_t derived_sum(const sc_region *r) {
         sum64(r->h, r->links, sizeof(sc_links) * slots),
         sum64(r->h, r->lanes, r->lane_bytes * sc_align(slots, SC_LANES)),
         sum64(r->h, r->coded, r->learns ? sc_align(slots, SC_LANES) / SC_LANES * sizeof(sc_coded) : 0),
+        sum64(r->h, r->leading, r->learns ? (size_t)SC_LEADING_BYTES * slots : 0),
         sum64(r->h, r->models, r->learns ? 2 * sc_model_bytes(r->dim) : 0),
         sum64(r->h, r->wheel, 4 * 64 * SC_LEVELS),
         sum64(r->h, r->tagheads, (size_t)4 * r->ntagheads),

@@ -9,7 +9,8 @@
 static uint32_t blocks_of(const sc_region *r) { return (sc_slot_high(r) + SC_LANES - 1) / SC_LANES; }
 
 static bool empty(const sc_region *r, uint32_t slot) {
-    const uint64_t *tags = (const uint64_t *)sc_block_of(r, slot);
+    uint64_t tags[SC_LANES / 8];
+    memcpy(tags, sc_block_of(r, slot), sizeof tags);
     return (tags[0] | tags[1] | tags[2] | tags[3]) == 0;
 }
 
@@ -23,6 +24,7 @@ static float code(sc_region *r, sc_model *m, uint32_t generation, uint32_t slot,
 }
 
 static void remember(sc_model *m, float loss) {
+    if (!(loss >= 0 && loss <= 8)) return; /* a forged vector's */
     float recent = sc_bits_float(SC_LOAD(&m->recent));
     SC_STORE(&m->recent, sc_float_bits(recent + (loss - recent) / MEMORY));
     SC_BUMP(&m->stored, 1);
@@ -55,11 +57,12 @@ void sc_compact_reset(sc_region *r) {
     if (!r->learns) return;
     sc_model_recover(r);
     for (uint32_t b = 0; b < (r->max_entries + SC_LANES - 1) / SC_LANES; b++) SC_STORE(&r->coded[b].generation, 0);
+    atomic_thread_fence(memory_order_release); /* before codes are written anew */
 }
 
 uint32_t sc_compact_stale(const sc_region *r, uint32_t from) {
     uint32_t current = sc_model_current(r);
     for (uint32_t b = from; current && b < blocks_of(r); b++)
-        if (SC_LOAD(&r->coded[b].generation) != current) return b;
+        if (SC_LOAD(&r->coded[b].generation) != current && !empty(r, b * SC_LANES)) return b;
     return SC_NIL;
 }

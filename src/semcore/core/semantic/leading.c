@@ -90,7 +90,7 @@ SC_RACY_READ static uint32_t keep(const sc_region *r, const sc_leading_query *q,
         float along = digits.constant + q->unit * (float)dots[i] + digits.error;
         float bound = row[FACTOR] * FACTOR_UNIT * along + q->length * UNIT * row[ERROR] + q->rest * UNIT * row[REST];
         atomic_thread_fence(memory_order_acquire); /* the stamp last: a row that is rewritten has lost it before */
-        bool possible = bound + q->slack >= floor || SC_LOAD((sc_a8 *)(row + STAMP)) != q->stamp;
+        bool possible = !(bound + q->slack < floor) || SC_LOAD((sc_a8 *)(row + STAMP)) != q->stamp; /* NaN is */
         ids[kept] = ids[i];
         dots[kept] = dots[i];
         kept += possible;

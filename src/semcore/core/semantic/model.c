@@ -30,7 +30,7 @@ static void forget_rows(sc_model *m) {
 
 void sc_model_install(sc_region *r, const sc_learnt *learnt) {
     uint32_t generation = SC_LOAD(&r->h->state.generation) + 1;
-    generation += generation == 0;
+    generation += 2 * (generation == 0); /* the other place, also here */
     sc_model *m = sc_model_at(r, generation);
     SC_STORE(&m->generation, 0);
     atomic_thread_fence(memory_order_release);

@@ -3,7 +3,8 @@
 #include <math.h>
 
 #define TILT 0.6f          /* √(1 - k²) / k in the middle of what is asked: t around 0.9 */
-#define REST_SLACK 0.02f   /* a rest is rounded up by less */
+#define LEAST 0.01         /* of |y|², else a row is apart: its angle to y means nothing */
+#define MOST_REST 0.995f   /* √(1 - LEAST), rounded up */
 #define EDGE 1e-5f         /* and what is computed of a row errs by less */
 #define FIRST_GROUP 4      /* of the tables */
 
@@ -46,7 +47,8 @@ float sc_product_store(sc_region *r, sc_model *m, uint32_t slot, const sc_leadin
     }
     double along = length > 0 ? dot / sqrt(length) : 0, stray = sqrt(square > along * along ? square - along * along : 0);
     uint8_t margin, class;
-    bool held = classify(m, x->rest, (float)stray, (float)(along - TILT * stray), &margin, &class);
+    bool held = classify(m, x->rest, (float)stray, (float)(along - TILT * stray), &margin, &class) &&
+                along >= 0 && length >= LEAST; /* then the angles' sum is at most π */
     codes[0] = margin & 15;
     codes[1] = margin >> 4;
     codes[2] = class;
@@ -63,16 +65,17 @@ float sc_product_store(sc_region *r, sc_model *m, uint32_t slot, const sc_leadin
 static float least_k(float t, float rest, float length, float low, float high) {
     float r = rest / t;
     r = r < low ? low : r > high ? high : r;
-    float y = 1 - r * r;
-    return y > 1e-6f ? (t - rest * r) / (length * sqrtf(y)) : 2;
+    r = r < MOST_REST ? r : MOST_REST;
+    return (t - rest * r) / (length * sqrtf(1 - r * r));
 }
 
 /* Each class's k, and their mean but for those that cannot reach the floor (k > 1); false if one is not positive. */
-static bool slopes(const sc_model *m, const sc_leading *q, float length, float t, float k[SC_CLASSES], float *mean) {
+static bool slopes(const sc_model *m, const sc_leading *q, float length, float t, float slack, float k[SC_CLASSES],
+                   float *mean) {
     float sum = 0, n = 0;
     for (int b = 0; b < SC_CLASSES; b++) {
-        float low = b ? m->rests[b - 1] - REST_SLACK : 0;
-        k[b] = least_k(t, q->rest, length, low > 0 ? low : 0, m->rests[b]);
+        float low = b ? m->rests[b - 1] * m->rests[b - 1] - 5 * slack - 2e-6f : 0; /* a rest is rounded up */
+        k[b] = least_k(t, q->rest, length, low > 0 ? sqrtf(low) : 0, m->rests[b]);
         if (!(k[b] > 0)) return false;
         if (k[b] <= 1) sum += k[b], n++;
     }
@@ -110,11 +113,12 @@ static float lose(const sc_model *m, const float *y, float loss[SC_GROUPS][16]) 
 }
 
 void sc_product_prepare(const sc_region *r, const sc_model *m, const sc_leading *x, float floor, sc_product_query *q) {
-    float k[SC_CLASSES], mean, least = INFINITY, square = 0, slack = 4 * sc_model_slack(r->dim) + 2e-5f;
+    float k[SC_CLASSES], mean, least = INFINITY, square = 0, one = sc_model_slack(r->dim), slack = 4 * one + 2e-5f;
     float constants[16], low[16], high[16], loss[SC_GROUPS][16];
     for (int i = 0; i < SC_LEADING; i++) square += x->y[i] * x->y[i];
     float length = sqrtf(square) * (1 + 1e-5f) + slack;
-    q->idle = !slopes(m, x, length, floor - 2e-7f, k, &mean); /* similarities are rounded to float */
+    float t = floor - 2e-7f - 2 * one; /* similarities are rounded to float, and y errs */
+    q->idle = !slopes(m, x, length, t, one, k, &mean);
     if (q->idle) return;
     for (int b = 0; b < SC_CLASSES; b++) {
         constants[b] = k[b] > 1 ? INFINITY : length * constant_of(m, b, k[b], mean) - slack;

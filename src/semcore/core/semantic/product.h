@@ -6,7 +6,7 @@
  *   along = <c, y> / |y|,   stray = the norm of what c has beside y's direction,   margin = along - TILT stray.
  *
  * If <q, x> >= t then <Vq, y> >= t - r_q r (model.h), so the angle between Vq and y is at most arccos k with
- * k = (t - r_q r) / (|Vq| |y|), that between Vq and c at most it and atan2(stray, along), and for k >= 0
+ * k = (t - r_q r) / (|Vq| |y|), that between Vq and c at most it and atan2(stray, along), and for k, along >= 0
  *
  *   <Vq, c> >= |Vq| (k along - √(1 - k²) stray) = |Vq| (k margin + (k TILT - √(1 - k²)) stray).
  *

@@ -76,8 +76,9 @@ static bool copy_model(search *s, uint32_t generation, sc_model *m, learnt *l, b
     if (!generation || SC_LOAD_ACQ(&shared->generation) != generation) return false;
     sc_copy_racy(m, shared, sizeof *m);
     if (rotate) {
-        float x[SC_MAX_DIM], inverse = (float)(1 / s->q.norm);
-        for (uint32_t i = 0; i < s->r->dim; i++) x[i] = s->q.vector[i] * inverse;
+        float x[SC_MAX_DIM];
+        double inverse = 1 / s->q.norm; /* a float does not hold that of every norm */
+        for (uint32_t i = 0; i < s->r->dim; i++) x[i] = (float)(s->q.vector[i] * inverse);
         sc_model_rotate(shared, s->r->dim, x, l->x.y);
         l->x.rest = sc_model_rest(l->x.y, sc_model_slack(s->r->dim));
     }
@@ -125,7 +126,7 @@ SC_RACY_READ static uint32_t keep_possible(const search *s, uint32_t *ids, int32
     float floor = (float)least(s->top);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < n; i++) {
-        bool possible = sc_bound_high(&s->q, s->r->scales[ids[i]], high[i]) >= floor;
+        bool possible = !(sc_bound_high(&s->q, s->r->scales[ids[i]], high[i]) < floor);
         ids[kept] = ids[i];
         high[kept] = high[i];
         kept += possible;
@@ -184,11 +185,12 @@ static void possible(const search *s, const learnt *l, uint32_t block, uint32_t 
         sc_k->product(sc_block_of(r, block * SC_LANES), r->lane_bytes * SC_LANES, run, sc_part_tag8(s->part),
                       coded ? l->product.tables[0] : NULL, coded ? SC_CODE_ROWS : 0, masks);
     if (!coded) return;
+    uint32_t apart[SPAN];
+    for (uint32_t i = 0; i < run; i++) apart[i] = SC_LOAD(&r->coded[block + i].apart);
     atomic_thread_fence(memory_order_acquire); /* a block that is recoded has lost its generation before */
     for (uint32_t i = 0; i < run; i++) {
-        const sc_coded *c = &r->coded[block + i];
-        uint32_t apart = SC_LOAD(&c->generation) == l->product.generation ? SC_LOAD(&c->apart) : UINT32_MAX;
-        if (apart) masks[i] |= apart & ours(s, block + i);
+        if (SC_LOAD(&r->coded[block + i].generation) != l->product.generation) apart[i] = UINT32_MAX;
+        if (apart[i]) masks[i] |= apart[i] & ours(s, block + i);
     }
 }
 
