@@ -96,9 +96,10 @@ def test_a_clock_that_goes_back_is_harmless(cache, clock):
     assert len(cache) == 0
 
 
+# seconds that floats and microseconds hold exactly, so that both sides agree on the last one
 steps = st.lists(
     st.tuples(
-        st.sampled_from([0.001, 0.5, 1.0, 1.05, 60, 70, 4000, 5000, 3e5, 1e6, 2e7, 1e9]), st.booleans()
+        st.sampled_from([1 / 64, 0.5, 1.0, 67 / 64, 60, 70, 4000, 5000, 3e5, 1e6, 2e7, 1e9]), st.booleans()
     ),
     min_size=1,
 )

@@ -31,6 +31,12 @@ def filled(rows, path=None, **options):
     return cache
 
 
+def learn_now(cache):
+    """Here, and no more in the background."""
+    cache._learner.stop(wait=True)
+    learner.learn(cache)
+
+
 def settled(cache):
     """Waits until the background has nothing to do."""
     while (thread := cache._learner._thread) is not None and thread.is_alive():
@@ -62,10 +68,10 @@ def test_one_that_has_grown_is_learnt_anew(rng, centres):
     rows = some(rng, centres, 6000)
     with filled(rows[:1200]) as cache:
         cache._learner.stop(wait=True)
-        learner.learn(cache)
+        learn_now(cache)
         for i, row in enumerate(rows[1200:], 1200):
             cache.put(f"{i}", i, vector=row)
-        learner.learn(cache)
+        learn_now(cache)
         assert _engine.generation(cache) == 2
         finds(cache, rows)
 
@@ -74,16 +80,16 @@ def test_rows_of_another_kind_are_learnt(rng):
     """Another language, another tenant: what the codes leave out grows, and they are learnt anew."""
     first, second = unit(rng, 8, DIM), unit(rng, 8, DIM)
     with filled(some(rng, first, 3000)) as cache:
-        learner.learn(cache)
+        learn_now(cache)
         generation = _engine.generation(cache)
         for i, row in enumerate(some(rng, first, 3000)):
             cache.put(f"{i}", i, vector=row)
-        learner.learn(cache)
+        learn_now(cache)
         assert _engine.generation(cache) == generation, "more of the same is no reason"
         rows = some(rng, second, 3000)
         for i, row in enumerate(rows):
             cache.put(f"{i}", i, vector=row)
-        learner.learn(cache)
+        learn_now(cache)
         assert _engine.generation(cache) > generation
         finds(cache, rows)
 
@@ -103,14 +109,14 @@ def test_caches_without_codes(options, rng):
 
 def test_too_few_vectors_to_learn_from(rng):
     with filled([None] * 2000 + list(unit(rng, 100, DIM))) as cache:
-        learner.learn(cache)
+        learn_now(cache)
         assert _engine.generation(cache) == 0
 
 
 def test_a_file_keeps_its_codes(tmp_path, rng, centres):
     rows = some(rng, centres, 2000)
     with filled(rows, tmp_path / "cache") as cache:
-        learner.learn(cache)
+        learn_now(cache)
         generation = _engine.generation(cache)
     with semcore.Cache(tmp_path / "cache", embed=None, dim=DIM, threshold=0.8) as cache:
         assert _engine.generation(cache) == generation
@@ -132,13 +138,13 @@ def test_a_reader_uses_them_and_learns_nothing(tmp_path, rng, centres):
 def test_recovery_keeps_the_model_and_recodes(tmp_path, rng, centres):
     rows = some(rng, centres, 2000)
     with filled(rows, tmp_path / "cache") as cache:
-        learner.learn(cache)
+        learn_now(cache)
         generation = _engine.generation(cache)
         cache._learner.stop()
         cache.repair()
         assert _engine.learning(cache) == learner.STALE
         finds(cache, rows)
-        learner.learn(cache)
+        learn_now(cache)
         assert _engine.learning(cache) == learner.LEARNT
         assert _engine.generation(cache) == generation
         finds(cache, rows)
