@@ -16,6 +16,7 @@ settings.register_profile("dev", max_examples=30, deadline=None, suppress_health
 settings.register_profile("ci", max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("long", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+FEW = settings(max_examples=max(5, settings.default.max_examples // 8))  # where one fills a large cache
 
 DATA = Path(os.environ.get("SEMCORE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import agrees, brute_force, unit
+from conftest import FEW, agrees, brute_force, unit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +103,7 @@ def test_every_shape_of_vectors(kind, rng):
         checked(cache, queries(data, rng, 12))
 
 
+@FEW
 @given(
     st.integers(0, 2**32),
     st.sampled_from(KINDS),
@@ -124,6 +125,7 @@ def test_the_bounds_hold_for_every_pair(seed, kind, other, storage):
                 assert c.id in {f.id for f in cache._nearest(query, "pairs", None, c.similarity, 64)}
 
 
+@FEW
 @given(st.integers(0, 2**32))
 def test_any_model_is_safe(seed):
     """What is learnt decides how fast a search is, never what it finds."""
@@ -157,10 +159,10 @@ def test_copies_of_rows_outside_the_learnt_directions(kind, rng):
     data = vectors(kind, ROWS, 768, rng)
     with filled(data) as cache:
         learner.learn(cache)
-        late = vectors("isotropic", 40, 768, rng)
+        late = vectors("isotropic", 20, 768, rng)
         for i, row in enumerate(late):
             cache.put(f"late {i}", i, vector=row)
-        for row in [*data[:200], *late, *-data[:40]]:
+        for row in [*data[:60], *late, *-data[:10]]:
             expected = brute_force(cache, row)
             for floor in (0.3, 0.9):
                 agrees(cache._nearest(row, "", None, floor, 12), expected, floor)
@@ -208,6 +210,7 @@ def test_while_rows_are_recoded(rng):
         checked(cache, asked)
 
 
+@FEW
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 199)), min_size=20, max_size=80), st.integers(0, 99)
 )
