@@ -168,6 +168,17 @@ def test_copies_of_rows_outside_the_learnt_directions(kind, rng):
                 agrees(cache._nearest(row, "", None, floor, 12), expected, floor)
 
 
+def test_copies_of_strangers_in_many_dimensions(rng):
+    """Rows in a subspace, and a few that are nearly all rest: one class of rests reaches beyond 1."""
+    data = unit_rows(rng.standard_normal((ROWS, 118)) @ np.linalg.qr(rng.standard_normal((1536, 118)))[0].T)
+    strange = np.flatnonzero(rng.random(ROWS) < 0.04)
+    data[strange] = unit(rng, len(strange), 1536)
+    with filled(data, threshold=0.9) as cache:
+        learner.learn(cache)
+        for row in data[strange]:
+            assert cache.get("?", vector=row).similarity > 0.99
+
+
 def test_models_fitted_to_the_mirror_image(rng):
     data = vectors("mirrored", ROWS, 64, rng)
     with filled(data) as cache:
