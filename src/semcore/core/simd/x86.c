@@ -61,7 +61,7 @@ AVX2 __m256i table_256(const uint8_t *table) {
 #define TOGETHER 4 /* blocks that share the loads of the tables */
 
 /* Sums of `many` blocks, a constant: the loops over them unroll. */
-AVX2 void add_losses(const uint8_t *blocks, size_t block_bytes, int many, const uint8_t *tables, uint32_t rows, __m256i *sums) {
+AVX2_KERNEL inline void add_losses(const uint8_t *blocks, size_t block_bytes, int many, const uint8_t *tables, uint32_t rows, __m256i *sums) {
     const __m256i half = _mm256_set1_epi8(15);
     for (int b = 0; b < many; b++) sums[b] = _mm256_setzero_si256();
     for (uint32_t k = 0; k < rows; k++) {
