@@ -47,14 +47,16 @@ class Index:
 class Semcore(Index):
     """Answers are the rows' numbers. `puts`: seconds of each put; `filling`: of all, with what was learnt."""
 
-    def __init__(self, name: str = "semcore") -> None:
-        self.name = name
+    def __init__(self, name: str = "semcore", recall: float = 1.0) -> None:
+        self.name, self.recall = name, recall
         self.places: dict[int, int] = {}  # of the rows, where they are not their numbers
 
     def build(self, rows: Vectors) -> None:
         n, d = rows.shape
         size = _engine.bytes_for(d, "f16", n, 2 * n)
-        self.cache = Cache(embed=None, dim=d, max_entries=n, max_bytes=size, threshold=0.5)
+        self.cache = Cache(
+            embed=None, dim=d, max_entries=n, max_bytes=size, threshold=0.5, recall=self.recall
+        )
         self.fill(rows, 0)
 
     def fill(self, rows: Vectors, first: int) -> None:

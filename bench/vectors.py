@@ -24,6 +24,7 @@ from versus import cell, collector_off, pinned, say, start_again
 
 PACKAGES = "semcore usearch faiss-cpu hnswlib numpy"
 SCANNED = 23  # bytes a row that a scan reads at least: sc_region.lane_bytes
+PROBED, RECALL = 50_000, 0.999  # from so many rows on a semcore that may miss some takes part
 TURN = 20  # queries an index answers in a row
 WARMING = 2  # more before them, not timed
 SLACK = 0.001  # of a similarity: what is so close to the threshold may be found or not
@@ -122,6 +123,8 @@ def compared(vectors: Embeddings, n: int, args: argparse.Namespace) -> list[str]
     chosen = [index for index in peers() if any(word in index.name for word in args.peers)]
     with pinned():
         semcore, reading = Semcore(), Reading(SCANNED)
+        if n >= PROBED:
+            chosen.insert(0, Semcore(f"semcore, recall={RECALL}", RECALL))
         ours, limit, *rest = [Entrant.built(index, rows) for index in (semcore, reading, *chosen)]
         parts = [f"## {n:,} entries", *made(vectors, n), filled("filling", semcore)]
         for tau in args.taus:

@@ -118,6 +118,15 @@ def resolve_bytes(path: str | os.PathLike[str] | None, max_bytes: int | str | No
     return 1 << 30 if path is None else 0
 
 
+def check_recall(recall: float | None) -> float:
+    """As the engine takes it: 0 for what suits the cache."""
+    if recall is None:
+        return 0.0
+    if isinstance(recall, bool) or not isinstance(recall, Real) or not 0.5 <= recall <= 1:
+        raise ValueError(f"recall: expected a share from 0.5 to 1, got {recall!r}")
+    return float(recall)
+
+
 def check_threads(threads: int) -> int:
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 8:
         raise ValueError(f"threads: expected a whole number from 1 to 8, got {threads!r}")

@@ -28,6 +28,9 @@ cdef extern from "core/semcore.h" nogil:
         SC_LAYER_EXACT
         SC_LAYER_SEMANTIC
         SC_COUNTERS
+        SC_SHELLS
+        SC_FLOORS
+        SC_SHARES
     const int64_t SC_FOREVER
 
     ctypedef struct sc_cache:
@@ -40,6 +43,7 @@ cdef extern from "core/semcore.h" nogil:
         uint64_t max_bytes
         uint32_t storage
         uint32_t policy
+        float recall
         uint32_t threads
         const char *fingerprint
         bint read_only
@@ -165,9 +169,19 @@ cdef extern from "core/semcore.h" nogil:
         float margin_step
         float loss
         uint32_t entries
+        uint32_t cells
+        uint32_t groups
+        const uint32_t *first
+        const float *bases
+        const float *spreads
+        const uint8_t *centres
+        const float *shells
+        const uint32_t *probes
 
     int sc_learning(const sc_cache *c) noexcept
-    uint32_t sc_sample(const sc_cache *c, uint32_t most, float *out) noexcept
+    uint32_t sc_sample(const sc_cache *c, uint32_t most, uint32_t part, uint32_t parts, float *out) noexcept
+    uint32_t sc_cells(const sc_cache *c) noexcept
+    uint32_t sc_most_cells(const sc_cache *c, uint32_t *groups) noexcept
     uint32_t sc_generation(const sc_cache *c) noexcept
     int sc_learn(sc_cache *c, const sc_learnt *learnt, uint32_t generation) noexcept
     int sc_recode(sc_cache *c, uint32_t most, int *left) noexcept

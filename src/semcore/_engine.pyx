@@ -86,7 +86,7 @@ cdef class Engine:
 
     def __init__(self, path, uint32_t dim, uint32_t max_entries, uint64_t max_bytes, str storage, str policy,
                  str fingerprint, double threshold, clock, bint read_only=False, bytes secret=None,
-                 uint32_t threads=1):
+                 uint32_t threads=1, float recall=0):
         cdef sc_options o
         cdef char why[512]
         cdef int error = 0
@@ -103,6 +103,7 @@ cdef class Engine:
         o.storage = STORAGES.index(storage)
         o.policy = POLICIES.index(policy)
         o.threads = threads
+        o.recall = recall
         o.fingerprint = raw_print
         o.read_only = read_only
         o.secret = NULL

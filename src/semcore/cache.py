@@ -40,6 +40,8 @@ class Cache(_engine.Engine):
         storage: how vectors are kept: "f16", "f32" or "i8".
         store_text: keep the prompts' texts (shown in lookups); False keeps only their hashes.
         read_only: open an existing file to look at: lookups work and count nothing, changes raise.
+        recall: share of each partition's semantic hits that searches have to find, 0.5 to 1; 1.0 for all.
+            None: all in a cache of up to 300,000 entries, else 0.999. What is found is always right.
         threads: how many (1 to 8) a search may use, one for each 65,536 rows of the cache.
         clock: seconds since the Unix epoch, for tests and simulations.
 
@@ -64,6 +66,7 @@ class Cache(_engine.Engine):
         storage: Literal["f16", "f32", "i8"] = "f16",
         store_text: bool = True,
         read_only: bool = False,
+        recall: float | None = None,
         threads: int = 1,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -86,6 +89,7 @@ class Cache(_engine.Engine):
             _args.check_clock(clock),
             _args.check_read_only(read_only, path),
             threads=_args.check_threads(threads),
+            recall=_args.check_recall(recall),
         )
         if path is not None and not read_only:
             self._learner.look()  # whoever had it open before may not have come to an end

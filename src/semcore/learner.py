@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Callable
 
-from semcore import _engine, learnt
+from semcore import _engine, cells, learnt
 from semcore.errors import SemcoreError
 
 EVERY = 256  # puts between two looks at whether there is something to learn
@@ -75,8 +75,13 @@ class Learner:
                 raise
 
 
-def learn(engine: _engine.Engine, stopped: Callable[[], bool] = lambda: False) -> None:
-    """Recodes what is left to recode, learns if there is reason to, and recodes all."""
+def learn(
+    engine: _engine.Engine, stopped: Callable[[], bool] = lambda: False, count: int | None = None
+) -> None:
+    """Recodes what is left to recode, learns if there is reason to, and recodes all.
+
+    count: of cells; None: what suits the cache.
+    """
     _recode(engine, stopped)
     if stopped() or _engine.learning(engine) != UNLEARNT:
         return
@@ -87,12 +92,22 @@ def learn(engine: _engine.Engine, stopped: Callable[[], bool] = lambda: False) -
     if len(sample) < LEAST_ROWS:
         return
     model = learnt.learn(sample)
+    if count is None:
+        count = _engine.cells(engine)
+    if count > 1 and not stopped():
+        model = _with_cells(engine, model, count, rows)
     if stopped():
         return
     with _changing:
         taken = _engine.learn(engine, model, generation, entries)
     if taken:
         _recode(engine, stopped)
+
+
+def _with_cells(engine: _engine.Engine, model: learnt.Learnt, count: int, rows: int) -> learnt.Learnt:
+    parts = -(-count * cells.ROWS // rows)
+    samples = (_engine.sample(engine, rows, part, parts) for part in range(parts))
+    return learnt.with_cells(model, samples, count, _engine.most_cells(engine)[1])
 
 
 def _recode(engine: _engine.Engine, stopped: Callable[[], bool]) -> None:

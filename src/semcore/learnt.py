@@ -4,10 +4,13 @@ core/semantic/model.h says what it is for; here it is computed. Any values give 
 (the rotation's spectral norm is made at most 1): what is learnt decides only how sharp they are.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from semcore import cells
 
 DIRECTIONS = 120
 GROUPS = 40  # of three directions
@@ -19,6 +22,7 @@ POWER_ITERATIONS = 2
 DIRECTION_ROWS = 4096
 LLOYD_ITERATIONS = 10
 LLOYD_ROWS = 4096
+NEAR_AMONG = 512  # rows, of which one is the nearest
 STEP = 0.335  # in standard deviations: the best of 16 even steps for a normal distribution (Max, 1960)
 
 Floats = NDArray[np.float32]
@@ -37,14 +41,13 @@ class Learnt(NamedTuple):
     margin_least: float
     margin_step: float
     loss: float  # mean square of what the product codes leave out of a vector
+    cells: cells.Cells
 
 
 def learn(sample: Floats, seed: int = 0) -> Learnt:
-    """A model of a sample of vectors, (rows, dim) of any lengths but zero."""
+    """A model of a sample of vectors, (rows, dim) of any lengths but zero; it has one cell."""
     rng = np.random.default_rng(seed)
-    lengths = np.linalg.norm(sample, axis=1, keepdims=True)
-    usable = np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)  # a damaged file's may be neither
-    x = sample[usable] / lengths[usable]
+    x = unit(usable(sample))
     rotation = leading_directions(x, rng)
     y = x @ rotation.astype(np.float32).T
     centroids, coded = product_codes(y, rng)
@@ -68,7 +71,50 @@ def learn(sample: Floats, seed: int = 0) -> Learnt:
         least,
         max((most - least) / 255, 1e-6),
         float(np.mean(rest**2 + np.square(y - coded).sum(axis=1))),
+        cells.none(DIRECTIONS),
     )
+
+
+def with_cells(model: Learnt, samples: Iterable[Floats], count: int, groups: int, seed: int = 0) -> Learnt:
+    """The model with cells, learnt from more samples: at most so many, in at most so many groups."""
+    rng = np.random.default_rng(seed)
+    rotation = model.rotation.astype(np.float32).T
+    parts, n = [], 0
+    for sample in samples:
+        x = unit(usable(sample))
+        if len(x) <= cells.OTHERS:
+            continue
+        y = x @ rotation
+        others = near_and_far(y, rng)
+        cosines = np.column_stack([np.einsum("ij,ij->i", x, x[other]) for other in others.T])
+        parts.append((y, others + n, cosines))
+        n += len(x)
+    if not parts:
+        return model
+    y, others, cosines = (np.concatenate(column) for column in zip(*parts, strict=True))
+    rows = cells.Rows(y, others, cosines, rotation.shape[0])
+    return model._replace(cells=cells.learn(rows, count, groups, rng))
+
+
+def near_and_far(y: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Four other rows for each: two near ones and two that may lie anywhere."""
+    some = rng.permutation(len(y))[:NEAR_AMONG]
+    cosines = y @ y[some].T
+    cosines[np.arange(len(y))[:, None] == some] = -2  # itself
+    near = some[np.argpartition(cosines, len(some) - 2, axis=1)[:, -2:]]
+    return np.column_stack([near, rng.permutation(len(y)), rng.permutation(len(y))])
+
+
+def usable(sample: Floats) -> Floats:
+    """The rows that have a length: a damaged file's may have none."""
+    lengths = np.linalg.norm(sample, axis=1)
+    rows: Floats = sample[np.isfinite(lengths) & (lengths > 0)]
+    return rows
+
+
+def unit(x: Floats) -> Floats:
+    rows: Floats = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return rows
 
 
 def leading_directions(x: Floats, rng: np.random.Generator) -> NDArray[np.float16]:

@@ -39,7 +39,7 @@ static const char *check_dot_u4(const sc_kernels *k) {
 
 static const char *check_product(const sc_kernels *k) {
     static uint8_t blocks[5 * 32 * 48], tables[32 * 40];
-    uint32_t want[5], got[5];
+    uint32_t want[5], got[5], ids[5];
     for (int round = 0; round < 4000; round++) {
         uint32_t rows = rnd() % 41, n = 1 + rnd() % 5;
         size_t bytes = 32 * (size_t)(1 + rows + rnd() % 3);
@@ -48,8 +48,9 @@ static const char *check_product(const sc_kernels *k) {
         for (uint32_t b = 0; b < n; b++)
             for (int l = 0; l < 32; l++) blocks[b * bytes + l] = rnd() % 4 ? 7 : (uint8_t)rnd();
         for (uint32_t i = 0; i < 32 * rows; i++) tables[i] = (uint8_t)(rnd() % most);
-        sc_kernels_scalar.product(blocks, bytes, n, 7, tables, rows, want);
-        k->product(blocks, bytes, n, 7, tables, rows, got);
+        for (uint32_t b = 0; b < n; b++) ids[b] = rnd() % n;
+        sc_kernels_scalar.product(blocks, bytes, ids, n, 7, tables, rows, want);
+        k->product(blocks, bytes, ids, n, 7, tables, rows, got);
         if (memcmp(want, got, n * sizeof *want) != 0) return "product";
     }
     return NULL;

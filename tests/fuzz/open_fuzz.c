@@ -73,9 +73,13 @@ static void learn(sc_cache *c) {
     for (int i = 0; i < SC_LEADING * 16; i++) numbers[i] = (float)(i * 37 % 101 - 50) / 500;
     for (int i = 0; i < SC_LEADING * 64; i++) rotation[i] = (uint16_t)(i * 41 % 7 << 7 | 0x2000); /* around 0.01 */
     for (int i = 0; i < SC_CLASSES; i++) ranges[i][0] = -2, ranges[i][1] = 2;
+    static uint8_t centres[3][SC_LEADING / 2];
+    static const uint32_t first[2] = {0, 2}, probes[SC_FLOORS * SC_SHARES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    for (int i = 0; i < SC_LEADING / 2; i++) centres[0][i] = (uint8_t)(i * 7), centres[1][i] = (uint8_t)(i * 11), centres[2][i] = 0x87;
     sc_learnt l = {.rotation = rotation, .centroids = numbers, .means = numbers, .steps = numbers, .rests = ranges[0],
                    .strays = ranges[0], .margins = ranges[0], .margin_least = -1, .margin_step = 0.01f, .loss = 0.5f,
-                   .entries = ENTRIES};
+                   .entries = ENTRIES, .cells = 2, .groups = 1, .first = first, .bases = numbers, .spreads = numbers,
+                   .centres = centres[0], .shells = numbers, .probes = probes};
     for (int i = 0; i < 2; i++)
         if (sc_learn(c, &l, sc_generation(c)) != SC_OK || sc_recode(c, i ? 1 : 9, &left) != SC_OK) abort();
 }
@@ -119,11 +123,12 @@ static span part_at(const sc_region *r, uint8_t part) {
         {(void *)&h->state, sizeof h->state}, {(void *)h->ledger, sizeof h->ledger}, {r->h, 4096},
         {r->hot, 8 * ENTRIES}, {r->entries, sizeof(sc_entry) * ENTRIES}, {r->entries, sizeof(sc_entry) * ENTRIES},
         {r->entries, sizeof(sc_entry) * 4}, {r->exact.cells, 8 * r->exact.cap}, {r->partitions.cells, 8 * r->partitions.cap},
-        {r->links, sizeof(sc_links) * ENTRIES}, {r->lanes, r->lane_bytes * 2 * SC_LANES}, {r->sketch, 64 * r->sketch_lines},
+        {r->links, sizeof(sc_links) * ENTRIES}, {r->lanes, r->lane_bytes * SC_LANES * r->ncoded}, {r->sketch, 64 * r->sketch_lines},
         {r->wheel, 4 * 64 * SC_LEVELS}, {r->tagheads, 4 * r->ntagheads}, {r->vectors, r->vector_bytes * ENTRIES},
         {r->scales, r->dim ? 8 * ENTRIES : 0}, {r->high, r->plane * ENTRIES}, {r->low, r->plane * ENTRIES},
-        {r->coded, r->learns ? sizeof(sc_coded) * 2 : 0}, {r->leading, r->learns ? 64 * ENTRIES : 0},
-        {r->models, r->learns ? 2 * sc_model_bytes(r->dim) : 0}, {r->models, r->learns ? sizeof(sc_model) : 0}, {r->chain, 4 * r->nblocks}, {r->chain, 4 * r->nblocks},
+        {r->coded, sizeof(sc_coded) * r->ncoded}, {r->place, r->dim ? 4 * ENTRIES : 0},
+        {r->owner, 4 * SC_LANES * r->ncoded}, {r->lists, sizeof(sc_list) * sc_lists_of(r)}, {r->moved, 4 * (r->moved_mask + 1)}, {r->leading, r->learns ? 64 * ENTRIES : 0},
+        {r->centres, 2 * sizeof(sc_centre) * (r->ncells + r->ngroups)}, {r->models, r->learns ? 2 * sc_model_bytes(r->dim) : 0}, {r->models, r->learns ? sizeof(sc_model) : 0}, {r->chain, 4 * r->nblocks}, {r->chain, 4 * r->nblocks},
         {r->blocks, (size_t)SC_BLOCK * r->nblocks}};
     span s = parts[part % (sizeof parts / sizeof *parts)];
     return s.bytes < 8 ? parts[4] : s;
@@ -245,7 +250,7 @@ static void look(sc_cache *c, int64_t now) {
             memcpy(many + (size_t)i * c->r.dim, v, sizeof(float) * c->r.dim);
         }
         sc_search_many(c, part_of(c, 0), many, 4, 0.7f, now, refs, found);
-        sc_sample(c, ENTRIES, rows);
+        sc_sample(c, ENTRIES, 0, 1, rows);
     }
     for (uint32_t s = 0; (s = sc_next_live(c, s, now, refs)) != SC_NIL; s++) read_all_of(c, refs, now);
     sc_miss(c);
@@ -290,6 +295,7 @@ static int open_it(uint8_t flags, uint8_t script, sc_cache **c) {
     int rc = sc_peek(path, &o, fingerprint, &recovering, why, sizeof why);
     if (rc != SC_OK) return rc;
     o.path = path, o.fingerprint = fingerprint, o.read_only = flags & READ_ONLY, o.policy = script % 3;
+    o.recall = script & 4 ? 0.95f : 0;
     return sc_open(&o, c, why, sizeof why);
 }
 

@@ -222,3 +222,21 @@ def test_a_model_of_another_shape(wrong, rng, centres):
             _engine.learn(cache, wrong(learnt.learn(rows)), before, 1500)
         assert _engine.generation(cache) == before
         assert brute_force(cache, rows[0])
+
+
+def test_a_cache_that_may_miss_some_has_cells_sooner(rng, centres):
+    rows = some(rng, centres, 20_100)
+    learnt_cells = {}
+    for recall in (1.0, 0.99):
+        with semcore.Cache(
+            embed=None, dim=DIM, max_entries=25_000, max_bytes="32 MiB", threshold=0.8, recall=recall
+        ) as cache:
+            cache._learner.stop()
+            for i, row in enumerate(rows):
+                cache.put(f"{i}", i, vector=row)
+            learn_now(cache)
+            learnt_cells[recall] = _engine.cells(cache)
+            assert _engine.learning(cache) == learner.LEARNT, "and not again and again"
+            finds(cache, rows)
+            assert cache.validate() is None
+    assert learnt_cells == {1.0: 1, 0.99: 78}

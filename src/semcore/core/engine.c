@@ -10,6 +10,7 @@
 #include "exact/xxh3.h"
 #include "region/partition.h"
 #include "region/platform.h"
+#include "semantic/lanes.h"
 #include "tags/tags.h"
 
 int64_t sc_now(void) { return sc_os_now(); }
@@ -49,6 +50,7 @@ static int check_options(const sc_options *o, char *why, size_t n) {
     if (o->dim > SC_MAX_DIM) snprintf(why, n, "dim: %u is over %d", o->dim, SC_MAX_DIM);
     else if (o->storage > SC_I8) snprintf(why, n, "storage: %u is not a vector storage", o->storage);
     else if (o->threads > SC_MAX_THREADS) snprintf(why, n, "threads: expected at most %d, got %u", SC_MAX_THREADS, o->threads);
+    else if (!(o->recall >= 0 && o->recall <= 1)) snprintf(why, n, "recall: expected 0 to 1, got %g", (double)o->recall);
     else if (o->policy > SC_POLICY_LFU) snprintf(why, n, "policy: %u is not a policy", o->policy);
     else if (o->max_entries > SC_MAX_ENTRIES) snprintf(why, n, "max_entries: %u is over 2^30", o->max_entries);
     else if (o->fingerprint && strlen(o->fingerprint) >= SC_FINGERPRINT)
@@ -109,6 +111,7 @@ int sc_open(const sc_options *o, sc_cache **out, char *why, size_t why_len) {
     if (!c) return SC_ENOMEM;
     c->policy = (int)o->policy;
     c->threads = o->threads ? o->threads : 1;
+    c->recall = o->recall;
     for (int tries = 0; tries < 100 && (rc = open_once(o, c, why, why_len)) == SC_EMOVED; tries++) {}
     if (rc == SC_EMOVED) rc = failed(SC_EREGION, o->path, "is replaced again and again", why, why_len);
     if (rc != SC_OK) free(c);
@@ -221,7 +224,6 @@ int sc_engine_index(sc_region *r, uint32_t slot, const uint64_t *tags) {
     if (rc != SC_OK) return rc;
     sc_tags_link(r, slot, tags, e->ntags);
     sc_wheel_link(r, slot);
-    SC_STORE(sc_lane_tag(r, slot), e->has_vector ? sc_part_tag8(e->part) : 0);
     SC_BUMP(&r->h->state.entries, 1);
     return SC_OK;
 }
@@ -240,7 +242,7 @@ void sc_engine_remove(sc_region *r, uint32_t slot) {
         r->suspect = true;
         return;
     }
-    SC_STORE(sc_lane_tag(r, slot), 0);
+    sc_lane_drop(r, slot);
     sc_table_remove(&r->exact, sc_key_tag(e->key), slot);
     sc_part_unlink(r, slot);
     sc_tags_unlink(r, slot, e->ntags);

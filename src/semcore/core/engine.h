@@ -9,6 +9,7 @@ struct sc_cache {
     sc_region r;
     int policy;
     uint32_t threads;
+    float recall; /* 0: as it suits */
 };
 
 static inline uint32_t sc_key_tag(const uint64_t key[2]) { return (uint32_t)key[0]; }

@@ -3,6 +3,7 @@
 
 #include "engine.h"
 #include "region/partition.h"
+#include "semantic/lanes.h"
 #include "tags/tags.h"
 
 void sc_stats_get(sc_cache *c, sc_stats *out) {
@@ -66,7 +67,7 @@ static const char *check_entry(const sc_region *r, uint32_t slot, census *n, con
     if (!(listed[slot / 8] >> (slot % 8) & 1)) return "an entry is not in its partition's list";
     if (chain_length(r, e->block) != blocks) return "a value chain has the wrong length";
     if (chain_length(r, e->tag_block) != tag_blocks) return "a tag chain has the wrong length";
-    if (SC_LOAD(sc_lane_tag(r, slot)) != (e->has_vector ? sc_part_tag8(e->part) : 0)) return "a row's partition tag is wrong";
+    if (r->dim && (SC_LOAD(&r->place[slot]) != SC_NIL) != e->has_vector) return "a row has no lane, or what is none has one";
     n->live++;
     n->blocks += blocks + tag_blocks;
     n->on_wheel += e->expires != SC_FOREVER;
@@ -109,6 +110,7 @@ static const char *validate(const sc_region *r, uint8_t *listed) {
         if (sc_entry_live(r, slot)) why = check_entry(r, slot, &n, listed);
     if (!why && n.live != SC_LOAD(&r->h->state.entries)) why = "the count of entries is wrong";
     if (!why && sc_table_count(&r->exact) != n.live) why = "the exact table holds a dead cell";
+    if (!why) why = sc_lanes_validate(r);
     if (!why) why = check_wheel(r, n.on_wheel);
     return why ? why : check_free(r, &n);
 }

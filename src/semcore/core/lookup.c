@@ -8,6 +8,8 @@
 #include "simd/kernels.h"
 
 #define RETRIES 16
+#define LARGE 300000  /* entries: more are not all searched, unless the caller wants it, */
+#define MISSED 0.001f /* at the price of so many hits */
 
 static void fill(sc_ref *out, const sc_entry *e, uint32_t slot, float similarity) {
     *out = (sc_ref){.slot = slot, .seq = SC_LOAD(&e->seq), .text_len = e->text_len, .value_len = e->value_len,
@@ -71,6 +73,11 @@ static uint32_t fill_best(const sc_cache *c, const sc_top *t, sc_ref *out) {
     return n;
 }
 
+static sc_effort effort_of(const sc_cache *c) {
+    bool large = SC_LOAD(&c->r.h->state.entries) > LARGE;
+    return (sc_effort){c->threads, c->recall > 0 ? 1 - c->recall : large ? MISSED : 0};
+}
+
 int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32_t top, int64_t now,
               sc_ref *out, uint32_t *n) {
     sc_top t;
@@ -78,7 +85,7 @@ int sc_search(sc_cache *c, sc_part part, const float *query, float floor, uint32
     if (c->r.dim == 0 || top == 0 || top > SC_MAX_TOP) return SC_EARG;
     for (int tries = 0; tries < RETRIES; tries++) {
         t = (sc_top){.limit = top, .floor = floor, .damaged = SC_NIL};
-        sc_scan(&c->r, part, query, now, c->threads, &t);
+        sc_scan(&c->r, part, query, now, effort_of(c), &t);
         if (t.damaged == SC_NIL) break;
         if (!sc_engine_drop_damaged(c, t.damaged)) break;
     }
@@ -91,7 +98,7 @@ int sc_search_many(sc_cache *c, sc_part part, const float *queries, uint32_t nqu
     sc_top *tops = malloc(nqueries * sizeof *tops);
     if (!tops) return SC_ENOMEM;
     for (uint32_t i = 0; i < nqueries; i++) tops[i] = (sc_top){.limit = 1, .floor = floor, .damaged = SC_NIL};
-    bool done = sc_scan_many(&c->r, part, queries, nqueries, now, tops);
+    bool done = sc_scan_many(&c->r, part, queries, nqueries, now, effort_of(c), tops);
     for (uint32_t i = 0; i < nqueries && done; i++) {
         uint32_t n = 0;
         if (tops[i].damaged == SC_NIL) n = fill_best(c, &tops[i], &out[i]);

@@ -5,7 +5,8 @@
 #include "engine.h"
 #include "region/partition.h"
 #include "semantic/codes.h"
-#include "semantic/compact.h"
+#include "semantic/lanes.h"
+#include "semantic/model.h"
 #include "tags/tags.h"
 
 typedef struct owners { uint8_t *bits; uint32_t high; } owners; /* blocks that entries hold */
@@ -91,9 +92,8 @@ static void free_the_rest(sc_region *r, const owners *o) {
         if (sc_entry_live(r, slot)) high = slot + 1;
     SC_STORE_REL(&s->slot_high, high);
     for (uint32_t slot = high; slot-- > 0;) {
-        if (sc_entry_live(r, slot)) continue;
-        SC_STORE(sc_lane_tag(r, slot), 0);
-        sc_slot_give(r, slot);
+        if (r->dim) SC_STORE(&r->place[slot], SC_NIL);
+        if (!sc_entry_live(r, slot)) sc_slot_give(r, slot);
     }
 }
 
@@ -120,7 +120,7 @@ int sc_engine_recover(sc_cache *c) {
     drop_torn(r);
     claim_blocks(r, &o);
     sc_region_reset(r);
-    sc_compact_reset(r);
+    sc_model_recover(r);
     free_the_rest(r, &o);
     free(o.bits);
     for (uint32_t slot = 0; slot < r->max_entries; slot++) {
@@ -128,6 +128,7 @@ int sc_engine_recover(sc_cache *c) {
         if (!sc_entry_live(r, slot) || index_again(r, slot) == SC_OK) continue;
         sc_entry_free(r, slot);
         sc_count(r, SC_DAMAGED, 1);
+        sc_lane_drop(r, slot);
         sc_blocks_give(r, r->entries[slot].block);
         sc_slot_give(r, slot);
     }

@@ -17,6 +17,9 @@
 #define SC_MAX_DIM 4096
 #define SC_MAX_ENTRIES (1u << 30)
 #define SC_MAX_TAGS 64
+#define SC_SHELLS 2           /* lists of a cell */
+#define SC_FLOORS 4           /* for which a model knows how many cells a search has to read: 0.8, 0.85, 0.9 and 0.95, */
+#define SC_SHARES 6           /* and for which shares of hits missed: 0.1, 0.03, 0.01, 0.003, 0.001 and 0.0003 */
 #define SC_MAX_THREADS 8
 #define SC_MAX_TOP 64         /* most candidates that one search returns */
 #define SC_FINGERPRINT 120    /* bytes kept of the embedder's fingerprint, NUL included */
@@ -58,6 +61,8 @@ typedef struct sc_options {
     uint64_t max_bytes;       /* size of the whole region; 0: a file's own, a new one's 1 GiB */
     uint32_t storage;         /* enum sc_storage */
     uint32_t policy;          /* enum sc_policy; a property of the handle, not of the file */
+    float recall;             /* least share of hits that a search has to find; 0: all of them in a cache of up to 300,000
+                               * entries, else 0.999. Of the handle, too */
     uint32_t threads;         /* that a large search may use, at most SC_MAX_THREADS; 0: one. Of the handle, too */
     const char *fingerprint;  /* of the embedder */
     bool read_only;           /* an existing file, of which nothing is changed */
@@ -178,14 +183,25 @@ typedef struct sc_learnt {
     float margin_least, margin_step;
     float loss;                /* mean square of what the product codes leave out */
     uint32_t entries;          /* that the cache held when the sample was taken */
+    uint32_t cells, groups;    /* at most what sc_most_cells says */
+    const uint32_t *first;     /* groups + 1: where each group's cells begin, and the last ones' end */
+    const float *bases, *spreads;  /* 120: a centre is base + spread (code - 7.5) */
+    const uint8_t *centres;    /* [cells + groups][60]: 4-bit codes, directions b and 60 + b in byte b */
+    const float *shells;       /* SC_SHELLS - 1 cosines, falling */
+    const uint32_t *probes;    /* [SC_FLOORS][SC_SHARES]: how many of the nearest cells to read */
 } sc_learnt;
 
 enum { SC_LEARNT = 0, SC_STALE = 1, SC_UNLEARNT = 2 };
 /* Is there something to learn, or are there only rows left to recode? Costs a look at each block's word. */
 int sc_learning(const sc_cache *c);
-/* The vectors of up to `most` live entries, evenly spread over the cache, dim floats each; returns how many. */
-uint32_t sc_sample(const sc_cache *c, uint32_t most, float *out);
+/* The vectors of up to `most` live entries, evenly spread over the cache, dim floats each; returns how many. Other ones in
+ * each of the parts from 0 on. */
+uint32_t sc_sample(const sc_cache *c, uint32_t most, uint32_t part, uint32_t parts, float *out);
 uint32_t sc_generation(const sc_cache *c);
+/* How many cells suit what the cache holds; 1: too few entries. */
+uint32_t sc_cells(const sc_cache *c);
+/* Most cells and groups that a model may have. */
+uint32_t sc_most_cells(const sc_cache *c, uint32_t *groups);
 /* Takes a model, unless another came since `generation` (SC_EMOVED) or rows are left to recode (SC_EARG). */
 int sc_learn(sc_cache *c, const sc_learnt *learnt, uint32_t generation);
 /* Recodes up to `most` blocks of 32 rows; `left`: whether there are more. Lookups go on, and writers between blocks. */

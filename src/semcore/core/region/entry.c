@@ -77,13 +77,13 @@ uint32_t sc_slot_take(sc_region *r) {
     uint32_t slot = SC_LOAD(&s->free_slot);
     if (sc_slot_ok(r, slot)) {
         SC_STORE(&s->free_slot, SC_LOAD(&r->links[slot].part_next));
-        return slot;
+    } else {
+        slot = SC_LOAD(&s->slot_high);
+        if (slot >= r->max_entries) return SC_NIL;
+        if (slot == LARGE) sc_os_large_pages(r->base, r->total);
+        SC_STORE_REL(&s->slot_high, slot + 1);
     }
-    slot = SC_LOAD(&s->slot_high);
-    if (slot >= r->max_entries) return SC_NIL;
-    if (slot == LARGE) sc_os_large_pages(r->base, r->total);
-    SC_STORE(sc_lane_tag(r, slot), 0);
-    SC_STORE_REL(&s->slot_high, slot + 1);
+    if (r->dim) SC_STORE(&r->place[slot], SC_NIL);
     return slot;
 }
 

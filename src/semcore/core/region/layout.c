@@ -5,10 +5,25 @@
 
 #define PAGE 4096
 #define DEFAULT_ENTRIES 200000
+#define LEAST_MOVED 64 /* rows that a search may see move until it has to start over: the more, the longer it takes */
+#define MOST_MOVED 4096
 
 static size_t vector_bytes(const sc_options *o) {
     size_t width[] = {2, 4, 0};
     return sc_align((size_t)o->dim * width[o->storage], 8);
+}
+
+/* Every list may have one block that is not full, and one row more while it goes from one to another. */
+static void size_lanes(sc_region *r) {
+    uint32_t n = r->max_entries;
+    r->learns = n >= SC_LEARN_FROM && r->dim >= SC_LEAST_DIM;
+    r->nlists = !r->learns ? 0 : n < SC_LIST_ROWS ? 1 : n / SC_LIST_ROWS;
+    r->ncells = r->nlists / SC_SHELLS;
+    r->ngroups = r->ncells < SC_MOST_GROUPS ? r->ncells : SC_MOST_GROUPS;
+    r->lane_bytes = 1 + (r->learns ? SC_CODE_ROWS : 0);
+    r->ncoded = r->dim ? n / SC_LANES + 2 * r->nlists + 2 : 0;
+    r->moved_mask = LEAST_MOVED - 1;
+    while (r->dim && r->moved_mask + 1 < MOST_MOVED && r->moved_mask + 1 < n / 16) r->moved_mask = 2 * r->moved_mask + 1;
 }
 
 /* Sets the sizes that follow from the geometry in r, binds the parts to base and returns the
@@ -35,15 +50,18 @@ static size_t place(sc_region *r, uint8_t *base) {
     PART(scales, sc_scale *, r->dim ? sizeof(sc_scale) * n : 0);
     PART(high, uint8_t *, r->plane * n);
     PART(low, uint8_t *, r->plane * n);
-    size_t lanes = sc_align(n, SC_LANES);
-    r->learns = n >= SC_LEARN_FROM && r->dim >= SC_LEAST_DIM;
-    r->lane_bytes = 1 + (r->learns ? SC_CODE_ROWS : 0);
-    PART(lanes, uint8_t *, r->lane_bytes * lanes);
-    PART(coded, sc_coded *, r->learns ? sizeof(sc_coded) * lanes / SC_LANES : 0);
+    size_lanes(r);
     PART(leading, uint8_t *, r->learns ? (size_t)SC_LEADING_BYTES * n : 0);
+    PART(place, sc_a32 *, r->dim ? 4 * n : 0);
+    PART(lanes, uint8_t *, r->lane_bytes * SC_LANES * r->ncoded);
+    PART(owner, sc_a32 *, (size_t)4 * SC_LANES * r->ncoded);
+    PART(coded, sc_coded *, sizeof(sc_coded) * r->ncoded);
+    PART(lists, sc_list *, sizeof(sc_list) * sc_lists_of(r));
+    PART(moved, sc_a32 *, (size_t)4 * (r->moved_mask + 1));
     r->slot_bytes = (at - PAGE) / n;
     r->slot_vector_bytes = (at - before) / n;
     PART(models, uint8_t *, r->learns ? 2 * sc_model_bytes(r->dim) : 0);
+    PART(centres, sc_centre *, 2 * sizeof(sc_centre) * (r->ncells + r->ngroups));
     PART(chain, sc_a32 *, (size_t)4 * r->nblocks);
     at = sc_align(at, PAGE);
     PART(blocks, uint8_t *, (size_t)SC_BLOCK * r->nblocks);

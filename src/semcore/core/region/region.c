@@ -46,10 +46,14 @@ static uint64_t derived_sum(const sc_region *r) {
         sum64(r->h, r->exact.cells, (size_t)8 * r->exact.cap),
         sum64(r->h, r->partitions.cells, (size_t)8 * r->partitions.cap),
         sum64(r->h, r->links, sizeof(sc_links) * slots),
-        sum64(r->h, r->lanes, r->lane_bytes * sc_align(slots, SC_LANES)),
-        sum64(r->h, r->coded, r->learns ? sc_align(slots, SC_LANES) / SC_LANES * sizeof(sc_coded) : 0),
-        sum64(r->h, r->leading, r->learns ? (size_t)SC_LEADING_BYTES * slots : 0),
+         sum64(r->h, r->place, r->dim ? (size_t)4 * slots : 0),
+         sum64(r->h, r->lanes, r->lane_bytes * SC_LANES * sc_blocks_of_lanes(r)),
+         sum64(r->h, r->owner, (size_t)4 * SC_LANES * sc_blocks_of_lanes(r)),
+         sum64(r->h, r->coded, sizeof(sc_coded) * sc_blocks_of_lanes(r)),
+         sum64(r->h, r->lists, sizeof(sc_list) * sc_lists_of(r)),
+         sum64(r->h, r->leading, r->learns ? (size_t)SC_LEADING_BYTES * slots : 0),
         sum64(r->h, r->models, r->learns ? 2 * sc_model_bytes(r->dim) : 0),
+        sum64(r->h, r->centres, 2 * sizeof(sc_centre) * (r->ncells + r->ngroups)),
         sum64(r->h, r->wheel, 4 * 64 * SC_LEVELS),
         sum64(r->h, r->tagheads, (size_t)4 * r->ntagheads),
         sum64(r->h, r->chain, (size_t)4 * blocks),
@@ -102,6 +106,13 @@ void sc_region_reset(sc_region *r) {
     SC_STORE(&s->free_block, SC_NIL);
     SC_STORE(&s->free_blocks, r->nblocks);
     SC_STORE(&s->wheel_time, 0);
+    for (size_t i = 0; i < sc_lists_of(r); i++) {
+        SC_STORE(&r->lists[i].head, SC_NIL);
+        SC_STORE(&r->lists[i].near, SC_NOT_NEAR);
+    }
+    SC_STORE(&s->coded_free, SC_NIL);
+    for (int i = 0; i < 3; i++) SC_STORE(&s->coded_by[i], 0);
+    SC_STORE_REL(&s->coded_high, 0);
 }
 
 static int format(const sc_options *o, sc_region *r) {

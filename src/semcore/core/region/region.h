@@ -1,7 +1,7 @@
 /* The region: everything of a cache in one mapping, private or a file.
  *
- *   header | hot | entries | exact | partitions | links | sketch | wheel | tagheads | vectors | scales |
- *   high | low | lanes | coded | leading | models | chain | blocks
+ *   header | hot | entries | exact | partitions | links | sketch | wheel | tagheads | vectors | scales | high | low |
+ *   leading | place | lanes | owner | coded | lists | moved | models | centres | chain | blocks
  *
  * Parts are addressed by slot and block numbers, never by pointers. The header's first half, the
  * entries, their vectors and value chains are the truth; everything else is a function of the
@@ -17,7 +17,7 @@
 
 #define SC_MAGIC "semcore\x1a"
 #define SC_UNFINISHED "semcore+" /* the magic of a file while it is made */
-#define SC_VERSION 3
+#define SC_VERSION 4
 #define SC_BYTE_ORDER 0x01020304u
 #define SC_BLOCK 128           /* bytes of a value block */
 #define SC_LEVELS 5            /* of the timing wheel, 64 buckets each */
@@ -49,6 +49,10 @@ typedef struct sc_state {      /* derived; changed only under the lock */
     sc_a64 random;
     sc_a32 halved;             /* tick at which the sketch was last halved */
     sc_a32 generation;         /* of the newest model */
+    sc_a32 coded_high;         /* blocks of lanes at and above were never used */
+    sc_a32 coded_free;         /* head of the free ones, linked by next */
+    sc_a32 coded_by[3];        /* blocks of rows without codes, and of those of each model */
+    sc_a32 moved;              /* rows that ever went from one lane to another */
 } sc_state;
 
 typedef struct sc_header {
@@ -109,15 +113,22 @@ typedef struct sc_region {
     uint8_t *vectors;
     sc_scale *scales;
     uint8_t *high, *low;       /* the 8-bit codes as two planes of 4 bits */
-    uint8_t *lanes;            /* partition tags and product codes, in blocks of 32 rows: semantic/product.h */
-    sc_coded *coded;           /* a block's model */
     uint8_t *leading;          /* 4-bit codes of the leading directions: semantic/leading.h */
+    sc_a32 *place;             /* a row's lane, or SC_NIL: semantic/lanes.h */
+    uint8_t *lanes;            /* partition tags and product codes, in blocks of 32: semantic/product.h */
+    sc_a32 *owner;             /* a lane's row, or SC_NIL */
+    sc_coded *coded;           /* a block's model and list */
+    sc_list *lists;            /* of the rows without codes, and nlists for each of two models */
+    sc_a32 *moved;             /* the last rows that changed lanes, moved_mask + 1 of them */
     uint8_t *models;           /* two of them: semantic/model.h */
+    sc_centre *centres;        /* ncells + ngroups for each: semantic/cells.h */
     uint8_t *blocks;
 
     uint32_t dim, storage, max_entries, nblocks, ntagheads, sketch_lines;
     size_t plane;              /* bytes of a row in a plane */
     bool learns;               /* has models, and codes by them */
+    uint32_t ncoded, nlists, moved_mask;
+    uint32_t ncells, ngroups;  /* most of a model */
     size_t lane_bytes;         /* of a row in a block */
     size_t vector_bytes;       /* of a stored vector; 0 when the codes are the vector */
     size_t total, max_bytes;
@@ -157,14 +168,12 @@ int sc_lock(sc_region *r); /* or SC_ELOST, SC_EREGION */
 void sc_unlock(sc_region *r);
 
 static inline bool sc_slot_ok(const sc_region *r, uint32_t slot) { return slot < r->max_entries; }
-static inline uint8_t *sc_block_of(const sc_region *r, uint32_t slot) {
-    return r->lanes + r->lane_bytes * SC_LANES * (slot / SC_LANES);
+static inline uint32_t sc_blocks_of_lanes(const sc_region *r) {
+    uint32_t high = SC_LOAD_ACQ(&r->h->state.coded_high);
+    return high < r->ncoded ? high : r->ncoded;
 }
 
-/* A row's partition, as a byte for the scan; 0: nothing to find here. */
-static inline sc_a8 *sc_lane_tag(const sc_region *r, uint32_t slot) {
-    return (sc_a8 *)(sc_block_of(r, slot) + slot % SC_LANES);
-}
+static inline size_t sc_lists_of(const sc_region *r) { return 1 + 2 * (size_t)r->nlists; }
 
 static inline uint32_t sc_slot_high(const sc_region *r) {
     uint32_t high = SC_LOAD_ACQ(&r->h->state.slot_high);

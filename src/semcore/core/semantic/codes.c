@@ -67,8 +67,9 @@ void sc_codes_unit(const sc_region *r, uint32_t slot, float *to) {
     make_unit(to, r->dim);
 }
 
-void sc_codes_build(sc_region *r, uint32_t slot) {
-    float x[SC_MAX_DIM], scale;
+/* The codes of a stored vector; x: it, scaled to unit length. */
+static void build(sc_region *r, uint32_t slot, float *x) {
+    float scale;
     int8_t c[SC_MAX_DIM];
     sc_codes_load(r, slot, x);
     if (r->storage == SC_I8) { /* the codes are the vector: its unit form is c / |c| */
@@ -82,7 +83,12 @@ void sc_codes_build(sc_region *r, uint32_t slot) {
         pack(r, slot, c);
     }
     r->scales[slot] = (sc_scale){scale, residual(c, x, r->dim, scale)};
-    sc_compact_store(r, slot, x);
+}
+
+void sc_codes_build(sc_region *r, uint32_t slot) {
+    float x[SC_MAX_DIM];
+    build(r, slot, x);
+    sc_compact_store_plain(r, slot);
 }
 
 static void store_i8(sc_region *r, uint32_t slot, const float *x) {
@@ -99,7 +105,8 @@ void sc_codes_store(sc_region *r, uint32_t slot, const float *vector, bool keep)
     if (r->storage == SC_I8) store_i8(r, slot, x);
     else if (r->storage == SC_F32) memcpy(row, x, 4 * (size_t)r->dim);
     else sc_k->narrow(x, (uint16_t *)row, r->dim);
-    sc_codes_build(r, slot);
+    build(r, slot, x);
+    sc_compact_store(r, slot, x);
 }
 
 SC_RACY_READ void sc_codes_load(const sc_region *r, uint32_t slot, float *to) {

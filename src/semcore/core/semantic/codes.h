@@ -29,7 +29,7 @@ typedef struct sc_query {
 /* Stores a vector (any length > 0) in the row of a slot, and its codes; scaled to unit length;
  * keep: a vector that was stored before, and has unit length up to rounding, stays the same to the bit. */
 void sc_codes_store(sc_region *r, uint32_t slot, const float *vector, bool keep);
-/* The codes' derived part alone, from the stored vector. */
+/* Their derived part alone, from the stored vector, and no learnt codes. */
 void sc_codes_build(sc_region *r, uint32_t slot);
 /* The stored vector scaled to unit length, by its codes where they are the vector. */
 void sc_codes_unit(const sc_region *r, uint32_t slot, float *to);

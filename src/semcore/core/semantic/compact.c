@@ -1,27 +1,12 @@
 #include "compact.h"
 
+#include "cells.h"
 #include "codes.h"
+#include "lanes.h"
 #include "leading.h"
 #include "product.h"
 
 #define MEMORY 1024 /* rows that the moving average of the loss remembers */
-
-static uint32_t blocks_of(const sc_region *r) { return (sc_slot_high(r) + SC_LANES - 1) / SC_LANES; }
-
-static bool empty(const sc_region *r, uint32_t slot) {
-    uint64_t tags[SC_LANES / 8];
-    memcpy(tags, sc_block_of(r, slot), sizeof tags);
-    return (tags[0] | tags[1] | tags[2] | tags[3]) == 0;
-}
-
-static float code(sc_region *r, sc_model *m, uint32_t generation, uint32_t slot, const float *x) {
-    sc_leading l;
-    sc_model_rotate(m, r->dim, x, l.y);
-    l.rest = sc_model_rest(l.y, sc_model_slack(r->dim));
-    float loss = sc_product_store(r, m, slot, &l);
-    sc_leading_store(r, m, slot, &l, generation);
-    return loss;
-}
 
 static void remember(sc_model *m, float loss) {
     if (!(loss >= 0 && loss <= 8)) return; /* a forged vector's */
@@ -30,39 +15,59 @@ static void remember(sc_model *m, float loss) {
     SC_BUMP(&m->stored, 1);
 }
 
-void sc_compact_store(sc_region *r, uint32_t slot, const float *x) {
-    if (!r->learns) return;
-    sc_a32 *word = &r->coded[slot / SC_LANES].generation;
-    uint32_t current = sc_model_current(r), generation = SC_LOAD(word);
-    if (generation != current && empty(r, slot)) SC_STORE_REL(word, generation = current);
+/* Files a row with the codes of a model; returns what the codes lose. */
+static float file_coded(sc_region *r, uint32_t generation, uint32_t slot, const float *x) {
     sc_model *m = sc_model_at(r, generation);
-    if (!generation || SC_LOAD(&m->generation) != generation) sc_leading_clear(r, slot);
-    else remember(m, code(r, m, generation, slot, x));
-}
-
-void sc_compact_block(sc_region *r, uint32_t block) {
-    uint32_t current = sc_model_current(r);
-    float x[SC_MAX_DIM];
-    SC_STORE(&r->coded[block].generation, 0);
-    atomic_thread_fence(memory_order_release);
-    for (uint32_t slot = block * SC_LANES; slot < (block + 1) * SC_LANES && slot < r->max_entries; slot++) {
-        if (!SC_LOAD(sc_lane_tag(r, slot))) continue;
-        sc_codes_unit(r, slot, x);
-        code(r, sc_model_at(r, current), current, slot, x);
+    sc_leading l;
+    sc_model_rotate(m, r->dim, x, l.y);
+    l.rest = sc_model_rest(l.y, sc_model_slack(r->dim));
+    uint32_t lane = sc_lane_take(r, slot, sc_list_word(generation, sc_cells_file(r, m, &l, generation)));
+    if (lane == SC_NIL) {
+        r->suspect = true;
+        return 0;
     }
-    SC_STORE_REL(&r->coded[block].generation, current);
+    float loss = sc_product_store(r, m, lane, &l);
+    sc_leading_store(r, m, slot, &l, generation);
+    sc_lane_show(r, lane);
+    return loss;
 }
 
-void sc_compact_reset(sc_region *r) {
-    if (!r->learns) return;
-    sc_model_recover(r);
-    for (uint32_t b = 0; b < (r->max_entries + SC_LANES - 1) / SC_LANES; b++) SC_STORE(&r->coded[b].generation, 0);
-    atomic_thread_fence(memory_order_release); /* before codes are written anew */
+void sc_compact_store_plain(sc_region *r, uint32_t slot) {
+    if (r->learns) sc_leading_clear(r, slot);
+    uint32_t lane = sc_lane_take(r, slot, SC_UNCODED);
+    if (lane == SC_NIL) r->suspect = true;
+    else sc_lane_show(r, lane);
+}
+
+void sc_compact_store(sc_region *r, uint32_t slot, const float *x) {
+    uint32_t current = sc_model_current(r);
+    if (current) remember(sc_model_at(r, current), file_coded(r, current, slot, x));
+    else sc_compact_store_plain(r, slot);
+}
+
+void sc_compact_block(sc_region *r, uint32_t list) {
+    uint32_t current = sc_model_current(r), lane, slot;
+    float x[SC_MAX_DIM];
+    if (sc_lane_last(r, &r->lists[list], &lane) == SC_NIL) r->suspect = true; /* a block of nobody's */
+    for (uint32_t n = 0; n < SC_LANES && (slot = sc_lane_last(r, &r->lists[list], &lane)) != SC_NIL; n++) {
+        if (!sc_slot_ok(r, slot) || SC_LOAD(&r->place[slot]) != lane) { /* only in a damaged file */
+            r->suspect = true;
+            return;
+        }
+        sc_codes_unit(r, slot, x);
+        file_coded(r, current, slot, x);
+        sc_lane_note(r, slot);
+        sc_lane_leave(r, lane);
+        if (lane % SC_LANES == 0) return;
+    }
 }
 
 uint32_t sc_compact_stale(const sc_region *r, uint32_t from) {
-    uint32_t current = sc_model_current(r);
-    for (uint32_t b = from; current && b < blocks_of(r); b++)
-        if (SC_LOAD(&r->coded[b].generation) != current && !empty(r, b * SC_LANES)) return b;
+    uint32_t current = sc_model_current(r), first = current % 2 ? 0 : r->nlists; /* of the other model's, but one */
+    if (!current) return SC_NIL;
+    if (from == 0 && SC_LOAD(&r->lists[0].head) != SC_NIL) return 0;
+    if (SC_LOAD(sc_coded_by(r, current + 1)) == 0) return SC_NIL;
+    for (uint32_t i = from > first + 1 ? from : first + 1; i <= first + r->nlists; i++)
+        if (SC_LOAD(&r->lists[i].head) != SC_NIL) return i;
     return SC_NIL;
 }

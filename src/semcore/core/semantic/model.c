@@ -5,6 +5,7 @@
 
 #include "../exact/xxh3.h"
 #include "../simd/kernels.h"
+#include "cells.h"
 
 sc_model *sc_model_at(const sc_region *r, uint32_t generation) {
     return (sc_model *)(r->models + (generation % 2) * sc_model_bytes(r->dim));
@@ -16,9 +17,12 @@ uint32_t sc_model_current(const sc_region *r) {
     return SC_LOAD_ACQ(&sc_model_at(r, generation)->generation) == generation ? generation : 0;
 }
 
-static uint64_t sum_of(const sc_region *r, const sc_model *m) {
+static uint64_t sum_of(const sc_region *r, uint32_t generation) {
+    const sc_model *m = sc_model_at(r, generation);
     const uint8_t *from = (const uint8_t *)&m->learnt_from;
-    uint64_t sums[2] = {sc_xxh3(from, (size_t)((const uint8_t *)&m->sum - from), r->h->secret, 0).low,
+    size_t centres = sc_cells_of(r, m) + (m->groups < r->ngroups ? m->groups : r->ngroups);
+    uint64_t sums[3] = {sc_xxh3(from, (size_t)((const uint8_t *)&m->sum - from), r->h->secret, 0).low,
+                        sc_xxh3(sc_centres_at(r, generation), sizeof(sc_centre) * centres, r->h->secret, 0).low,
                         sc_xxh3(m->rotation, (size_t)2 * SC_LEADING * r->dim, r->h->secret, 0).low};
     return sc_xxh3(sums, sizeof sums, r->h->secret, 0).low;
 }
@@ -26,6 +30,32 @@ static uint64_t sum_of(const sc_region *r, const sc_model *m) {
 static void forget_rows(sc_model *m) {
     SC_STORE(&m->recent, sc_float_bits(m->loss));
     SC_STORE(&m->stored, 0);
+}
+
+/* The centres' codes, and what follows from them. */
+static void install_cells(sc_region *r, sc_model *m, uint32_t generation, const sc_learnt *learnt) {
+    sc_centre *c = sc_centres_at(r, generation);
+    m->cells = learnt->cells;
+    m->groups = learnt->groups;
+    memset(m->first, 0, sizeof m->first);
+    memcpy(m->first, learnt->first, sizeof *m->first * (m->groups + 1));
+    memcpy(m->bases, learnt->bases, sizeof m->bases);
+    memcpy(m->spreads, learnt->spreads, sizeof m->spreads);
+    memcpy(m->shells, learnt->shells, sizeof m->shells);
+    memcpy(m->probes, learnt->probes, sizeof m->probes);
+    double widest = 0;
+    for (uint32_t i = 0; m->cells > 1 && i < m->cells + m->groups; i++) {
+        double square = 0, wide = 0;
+        memcpy(c[i].codes, learnt->centres + i * sizeof c->codes, sizeof c->codes);
+        for (int d = 0; d < SC_LEADING; d++) {
+            double code = sc_centre_code(&c[i], d) - 7.5, x = m->bases[d] + m->spreads[d] * code;
+            square += x * x;
+            wide += code * code;
+        }
+        c[i].inverse = square > 1e-12 ? (float)(1 / sqrt(square)) : 0;
+        widest = wide > widest ? wide : widest;
+    }
+    m->widest = (float)sqrt(widest) * (1 + 1e-5f);
 }
 
 void sc_model_install(sc_region *r, const sc_learnt *learnt) {
@@ -45,7 +75,8 @@ void sc_model_install(sc_region *r, const sc_learnt *learnt) {
     m->margin_least = learnt->margin_least;
     m->margin_step = learnt->margin_step;
     memcpy(m->rotation, learnt->rotation, (size_t)2 * SC_LEADING * r->dim);
-    m->sum = sum_of(r, m);
+    install_cells(r, m, generation, learnt);
+    m->sum = sum_of(r, generation);
     forget_rows(m);
     SC_STORE_REL(&m->generation, generation);
     SC_STORE_REL(&r->h->state.generation, generation);
@@ -54,7 +85,7 @@ void sc_model_install(sc_region *r, const sc_learnt *learnt) {
 void sc_model_recover(sc_region *r) {
     for (uint32_t i = 0; r->learns && i < 2; i++) {
         sc_model *m = sc_model_at(r, i);
-        if (SC_LOAD(&m->generation) && m->sum == sum_of(r, m)) forget_rows(m);
+        if (SC_LOAD(&m->generation) && m->sum == sum_of(r, i)) forget_rows(m);
         else SC_STORE(&m->generation, 0);
     }
 }

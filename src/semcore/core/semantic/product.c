@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "lanes.h"
+
 #define TILT 0.6f          /* √(1 - k²) / k in the middle of what is asked: t around 0.9 */
 #define LEAST 0.01         /* of |y|², else a row is apart: its angle to y means nothing */
 #define MOST_REST 0.995f   /* √(1 - LEAST), rounded up */
@@ -32,8 +34,8 @@ static bool classify(const sc_model *m, float rest, float stray, float margin, u
     return rest <= m->rests[k] && byte >= 0 && within(m->strays[k], stray) && within(m->margins[k], margin);
 }
 
-float sc_product_store(sc_region *r, sc_model *m, uint32_t slot, const sc_leading *x) {
-    uint8_t *lane = sc_block_of(r, slot) + SC_LANES + slot % SC_LANES, codes[2 * SC_CODE_ROWS] = {0};
+float sc_product_store(sc_region *r, sc_model *m, uint32_t lane, const sc_leading *x) {
+    uint8_t *to = (uint8_t *)sc_lane_tag(r, lane), codes[2 * SC_CODE_ROWS] = {0};
     double dot = 0, square = 0, length = 0;
     for (uint32_t g = 0; g < SC_GROUPS; g++) {
         const float (*centroids)[16] = m->centroids + 3 * g, *y = x->y + 3 * g;
@@ -52,9 +54,9 @@ float sc_product_store(sc_region *r, sc_model *m, uint32_t slot, const sc_leadin
     codes[0] = margin & 15;
     codes[1] = margin >> 4;
     codes[2] = class;
-    for (int k = 0; k < SC_CODE_ROWS; k++) lane[SC_LANES * k] = (uint8_t)(codes[2 * k] | codes[2 * k + 1] << 4);
-    sc_a32 *apart = &r->coded[slot / SC_LANES].apart;
-    uint32_t bit = 1u << slot % SC_LANES;
+    for (int k = 0; k < SC_CODE_ROWS; k++) to[SC_LANES * (k + 1)] = (uint8_t)(codes[2 * k] | codes[2 * k + 1] << 4);
+    sc_a32 *apart = &r->coded[lane / SC_LANES].apart;
+    uint32_t bit = 1u << lane % SC_LANES;
     SC_STORE(apart, held ? SC_LOAD(apart) & ~bit : SC_LOAD(apart) | bit);
     return (float)(1 - length + (length - 2 * dot + square));
 }

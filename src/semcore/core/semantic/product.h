@@ -16,7 +16,7 @@
  * numbers, rounded down, with saturation; a row whose sum saturates cannot reach t. Rows that the classes do not hold are apart: never
  * dropped here.
  *
- * Blocks of 32 rows: 32 bytes of partition tags, then SC_CODE_ROWS of 32 bytes, two half bytes a row of the
+ * Blocks of 32 lanes: 32 bytes of partition tags, then SC_CODE_ROWS of 32 bytes, two half bytes a row of the
  * cache in each: margin, class and nothing, then the groups. The layout is the same for every ISA. */
 #ifndef SC_PRODUCT_H
 #define SC_PRODUCT_H
@@ -36,8 +36,8 @@ typedef struct sc_leading {
     float rest;               /* √(1 - |y|²), at least */
 } sc_leading;
 
-/* Codes a row into its lane; under the lock. Returns the loss, squared. */
-float sc_product_store(sc_region *r, sc_model *m, uint32_t slot, const sc_leading *x);
+/* Codes a row into a lane; under the lock. Returns the loss, squared. */
+float sc_product_store(sc_region *r, sc_model *m, uint32_t lane, const sc_leading *x);
 /* q: of the query, in the model's directions. */
 void sc_product_prepare(const sc_region *r, const sc_model *m, const sc_leading *x, float floor, sc_product_query *q);
 

@@ -3,250 +3,250 @@
 #include <stdlib.h>
 
 #include "../simd/kernels.h"
-#include "leading.h"
-#include "product.h"
+#include "seek.h"
 #include "thread.h"
 
 #define CHUNK 32
-#define SPAN 16              /* blocks that a kernel is asked of at once */
-#define BATCH 128            /* rows that the second tier is asked of at once */
+#define WAVE 64              /* lists that are read side by side */
 #define FEW 64               /* rows of a partition that are not worth the learnt tiers' preparation */
-#define TRIAL 2048           /* rows after which a tier that lets most of them pass is left out */
 /* Walk a list when it holds at most 1/64 of the rows: a linked row is a jump in memory, a row that
  * its tag rules out in a scan is next to nothing. The share was chosen, not tuned. */
 #define WALK_SHARE 64
-#define ROWS_A_THREAD 65536  /* at least: starting one takes as long as to scan some ten thousand */
-#define RAISED 0.02          /* a better floor is worth new tables */
+#define BLOCKS_A_THREAD 2048 /* at least: starting one takes as long as to scan some ten thousand rows */
+#define TRIES 8              /* to scan while rows move, before one that moved may be missed */
 
-/* What one model's codes say of the query. */
-typedef struct learnt {
-    sc_leading x;
-    sc_product_query product;
-    sc_leading_query leading;
-    double floor;            /* of the product tables */
-} learnt;
-
-typedef struct trial { uint32_t asked, passed; } trial;
-
-typedef struct search {
-    const sc_region *r;
-    sc_part part;
-    int64_t now;
-    bool few;                /* rows: the learnt tiers are not worth their preparation */
-    sc_query q;
-    sc_top *top;
-    trial product, leading;
-    learnt models[2];        /* by generation % 2 */
-    uint32_t waiting;        /* rows in ids, for the second tier */
-    learnt *of;              /* what they are coded with, or NULL */
-    uint32_t ids[BATCH + SPAN * SC_LANES];
-} search;
-
-static double least(const sc_top *t) {
-    if (t->n < t->limit) return t->floor;
-    double worst = t->best[t->n - 1].similarity;
-    return worst > t->floor ? worst : t->floor;
-}
-
-static bool better(sc_found a, sc_found b) {
-    return a.similarity > b.similarity || (a.similarity == b.similarity && a.slot < b.slot);
-}
-
-static void offer(sc_top *t, sc_found f) {
-    if (t->n == t->limit && !better(f, t->best[t->n - 1])) return;
-    for (uint32_t k = 0; k < t->n; k++)
-        if (t->best[k].slot == f.slot) return; /* put again, and met again, under the walk */
-    uint32_t i = t->n < t->limit ? t->n++ : t->n - 1;
-    for (; i > 0 && better(f, t->best[i - 1]); i--) t->best[i] = t->best[i - 1];
-    t->best[i] = f;
-}
-
-static bool useless(trial t) { return t.asked >= TRIAL && t.passed > t.asked / 2; }
-
-/* ---- the learnt tiers ---- */
-
-static void make_tables(search *s, const sc_model *m, learnt *l) {
-    l->floor = least(s->top);
-    sc_product_prepare(s->r, m, &l->x, (float)l->floor, &l->product);
-}
-
-/* A copy of a model without its rotation, and the query in its directions; false if there is no such model any more. */
-static bool copy_model(search *s, uint32_t generation, sc_model *m, learnt *l, bool rotate) {
-    const sc_model *shared = sc_model_at(s->r, generation);
-    if (!generation || SC_LOAD_ACQ(&shared->generation) != generation) return false;
-    sc_copy_racy(m, shared, sizeof *m);
-    if (rotate) {
-        float x[SC_MAX_DIM];
-        double inverse = 1 / s->q.norm; /* a float does not hold that of every norm */
-        for (uint32_t i = 0; i < s->r->dim; i++) x[i] = (float)(s->q.vector[i] * inverse);
-        sc_model_rotate(shared, s->r->dim, x, l->x.y);
-        l->x.rest = sc_model_rest(l->x.y, sc_model_slack(s->r->dim));
-    }
-    atomic_thread_fence(memory_order_acquire);
-    return SC_LOAD(&shared->generation) == generation;
-}
-
-/* Tables for the model of a generation, or NULL. */
-static learnt *learn(search *s, uint32_t generation) {
-    learnt *l = &s->models[generation % 2];
-    sc_model m;
-    if (generation && l->product.generation == generation) return l;
-    if (!(s->top->floor > 0) || !copy_model(s, generation, &m, l, true)) return NULL;
-    l->product.generation = generation;
-    make_tables(s, &m, l);
-    sc_leading_prepare(s->r, &m, &l->x, generation, &l->leading);
-    return l;
-}
-
-/* What was found may have raised the floor far enough for sharper tables. */
-static void sharpen(search *s, learnt *l) {
-    sc_model m;
-    if (least(s->top) < l->floor + RAISED) return;
-    if (copy_model(s, l->product.generation, &m, l, false)) make_tables(s, &m, l);
-}
-
-/* ---- the last tiers ---- */
-
-/* The stored vector, read between two looks at the sequence word. */
-static void rescore(search *s, uint32_t slot) {
-    const sc_region *r = s->r;
-    sc_entry e;
-    if (!sc_entry_snapshot(r, slot, &e)) return;
-    if (!e.has_vector || !sc_entry_alive(&e, s->now) || !sc_entry_same_part(&e, s->part)) return;
-    sc_found f = {sc_cosine(r, &s->q, slot), slot, SC_LOAD(&e.seq)};
-    if (!(f.similarity >= least(s->top))) return;
-    bool whole = !r->file || (e.sum == sc_entry_sum(r, &e) && e.vector_sum == sc_vector_sum(r, slot));
-    if (!sc_entry_unmoved(r, slot, f.seq)) return;
-    if (whole) offer(s->top, f);
-    else s->top->damaged = slot;
-}
-
-/* Rows whose high plane cannot rule them out, moved to the front of ids and high; how many. */
-SC_RACY_READ static uint32_t keep_possible(const search *s, uint32_t *ids, int32_t *high, uint32_t n) {
-    float floor = (float)least(s->top);
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        bool possible = !(sc_bound_high(&s->q, s->r->scales[ids[i]], high[i]) < floor);
-        ids[kept] = ids[i];
-        high[kept] = high[i];
-        kept += possible;
-    }
-    return kept;
-}
-
-SC_RACY_READ static sc_scale scale_of(const sc_region *r, uint32_t slot) { return r->scales[slot]; }
-
-static void score_codes(search *s, uint32_t *ids, uint32_t n) {
-    const sc_region *r = s->r;
-    int32_t high[CHUNK], low;
-    sc_k->dot_u4(r->high, r->plane, ids, n, s->q.even, s->q.odd, high);
-    n = keep_possible(s, ids, high, n);
-    for (uint32_t i = 0; i < n; i++) {
-        sc_k->dot_u4(r->low, r->plane, &ids[i], 1, s->q.even, s->q.odd, &low);
-        if (sc_bound_full(&s->q, scale_of(r, ids[i]), high[i], low) < least(s->top)) continue;
-        rescore(s, ids[i]);
-    }
-}
-
-static void score(search *s, const learnt *l, uint32_t *ids, uint32_t n) {
-    if (l && !useless(s->leading)) {
-        s->leading.asked += n;
-        n = sc_leading_keep(s->r, &l->leading, (float)least(s->top), ids, n);
-        s->leading.passed += n;
-    }
-    for (uint32_t at = 0; at < n; at += CHUNK) score_codes(s, ids + at, n - at < CHUNK ? n - at : CHUNK);
-}
-
-/* ---- which rows ---- */
-
-/* Blocks from `block` on, at most SPAN, that are coded with the same model. */
-static uint32_t run_of(const sc_region *r, uint32_t block, uint32_t blocks, uint32_t *generation) {
-    uint32_t n = 1, most = blocks - block < SPAN ? blocks - block : SPAN;
-    *generation = 0;
-    if (!r->learns) return most;
-    *generation = SC_LOAD_ACQ(&r->coded[block].generation);
-    while (n < most && SC_LOAD_ACQ(&r->coded[block + n].generation) == *generation) n++;
-    return n;
-}
+/* ---- some blocks ---- */
 
 /* The rows of a block that are of our partition. */
-static uint32_t ours(const search *s, uint32_t block) {
+static uint32_t ours(const sc_seek *s, uint32_t block) {
     uint32_t mask;
-    sc_k->product(sc_block_of(s->r, block * SC_LANES), 0, 1, sc_part_tag8(s->part), NULL, 0, &mask);
+    sc_k->product(s->r->lanes, s->r->lane_bytes * SC_LANES, &block, 1, sc_part_tag8(s->part), NULL, 0, &mask);
     return mask;
 }
 
-/* Which rows of a run of blocks are of our partition and may reach the floor, as a mask each. */
-static void possible(const search *s, const learnt *l, uint32_t block, uint32_t run, uint32_t *masks) {
+/* Which rows of some blocks are of our partition and may reach the floor, as a mask each. */
+static void possible(const sc_seek *s, const sc_view *v, const uint32_t *blocks, uint32_t n, uint32_t *masks) {
     const sc_region *r = s->r;
-    bool coded = l && !l->product.idle && !useless(s->product);
-    if (coded && l->product.nothing) memset(masks, 0, run * sizeof *masks);
+    bool coded = v && !v->product.idle && !sc_trial_useless(s->product);
+    if (coded && v->product.nothing) memset(masks, 0, n * sizeof *masks);
     else
-        sc_k->product(sc_block_of(r, block * SC_LANES), r->lane_bytes * SC_LANES, run, sc_part_tag8(s->part),
-                      coded ? l->product.tables[0] : NULL, coded ? SC_CODE_ROWS : 0, masks);
-    if (!coded) return;
-    uint32_t apart[SPAN];
-    for (uint32_t i = 0; i < run; i++) apart[i] = SC_LOAD(&r->coded[block + i].apart);
-    atomic_thread_fence(memory_order_acquire); /* a block that is recoded has lost its generation before */
-    for (uint32_t i = 0; i < run; i++) {
-        if (SC_LOAD(&r->coded[block + i].generation) != l->product.generation) apart[i] = UINT32_MAX;
-        if (apart[i]) masks[i] |= apart[i] & ours(s, block + i);
+        sc_k->product(r->lanes, r->lane_bytes * SC_LANES, blocks, n, sc_part_tag8(s->part),
+                      coded ? v->product.tables[0] : NULL, coded ? SC_CODE_ROWS : 0, masks);
+    for (uint32_t i = 0; coded && i < n; i++) {
+        uint32_t apart = SC_LOAD(&r->coded[blocks[i]].apart);
+        if (apart) masks[i] |= apart & ours(s, blocks[i]);
     }
 }
 
-static uint32_t rows_of(const uint32_t *masks, uint32_t block, uint32_t run, uint32_t *ids) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < run; i++)
-        for (uint32_t mask = masks[i], first = (block + i) * SC_LANES; mask; mask &= mask - 1)
-            ids[n++] = first + sc_lowest_bit(mask);
-    return n;
+static uint32_t rows_of(const sc_region *r, const uint32_t *masks, const uint32_t *blocks, uint32_t n, uint32_t *ids) {
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t mask = masks[i], first = blocks[i] * SC_LANES; mask; mask &= mask - 1) {
+            uint32_t slot = SC_LOAD(&r->owner[first + sc_lowest_bit(mask)]);
+            if (!sc_slot_ok(r, slot)) continue;
+            if (r->learns) SC_PREFETCH(r->leading + (size_t)SC_LEADING_BYTES * slot);
+            ids[rows++] = slot;
+        }
+    return rows;
 }
 
-static void score_waiting(search *s) {
-    score(s, s->of, s->ids, s->waiting);
-    s->waiting = 0;
-}
-
-/* The rows of a run of blocks that are coded with the same model. */
-static void scan_run(search *s, uint32_t block, uint32_t run, uint32_t generation, uint32_t last_mask) {
-    uint32_t masks[SPAN];
-    learnt *l = s->few ? NULL : learn(s, generation);
-    if (l != s->of || s->waiting >= BATCH) {
-        score_waiting(s);
-        if (l) sharpen(s, l);
-    }
-    s->of = l;
-    possible(s, l, block, run, masks);
-    masks[run - 1] &= last_mask;
-    uint32_t found = rows_of(masks, block, run, s->ids + s->waiting);
-    s->product.asked += l ? run * SC_LANES : 0;
-    s->product.passed += l ? found : 0;
+/* At most SC_SPAN blocks, coded with the model of v. */
+static void scan_some(sc_seek *s, sc_view *v, const uint32_t *blocks, uint32_t n) {
+    uint32_t masks[SC_SPAN];
+    sc_seek_turn(s, v);
+    possible(s, v, blocks, n, masks);
+    uint32_t found = rows_of(s->r, masks, blocks, n, s->ids + s->waiting);
+    s->product.asked += v ? n * SC_LANES : 0;
+    s->product.passed += v ? found : 0;
     s->waiting += found;
 }
 
-/* Every row whose partition tag is theirs, some blocks at a time, for all searches while the blocks are near. */
-static void scan_rows(search *s, uint32_t searches, uint32_t block, uint32_t rows) {
-    uint32_t run, generation, blocks = (rows + SC_LANES - 1) / SC_LANES;
-    for (; block < blocks; block += run) {
-        run = run_of(s->r, block, blocks, &generation);
-        bool cut = block + run == blocks && rows % SC_LANES;
-        for (uint32_t i = 0; i < searches; i++)
-            scan_run(&s[i], block, run, generation, cut ? (1u << rows % SC_LANES) - 1 : UINT32_MAX);
-    }
-    for (uint32_t i = 0; i < searches; i++) score_waiting(&s[i]);
+/* ---- all blocks ---- */
+
+static uint32_t generation_of(const sc_region *r, uint32_t block) {
+    return sc_list_generation(SC_LOAD_ACQ(&r->coded[block].list));
 }
 
-/* The partition's list; false if a writer moved it under the walk. */
-static bool walk_list(search *s, uint32_t slot, uint32_t rows) {
+/* Blocks from `block` on, at most SC_SPAN, that are coded with the same model. */
+static uint32_t run_of(const sc_region *r, uint32_t block, uint32_t blocks, uint32_t *generation) {
+    uint32_t n = 1, most = blocks - block < SC_SPAN ? blocks - block : SC_SPAN;
+    *generation = generation_of(r, block);
+    while (n < most && generation_of(r, block + n) == *generation) n++;
+    return n;
+}
+
+/* Those of a run whose lists may hold a row that reaches the floor. */
+static uint32_t within_reach(const sc_seek *s, const sc_view *v, uint32_t block, uint32_t run, uint32_t *ids) {
+    uint32_t n = 0, lists = v ? v->reach.cells * SC_SHELLS : 0;
+    for (uint32_t i = 0; i < run; i++) {
+        uint32_t number = lists ? sc_list_number(SC_LOAD(&s->r->coded[block + i].list)) : 0;
+        ids[n] = block + i;
+        n += !(number < lists && v->reach.skip[number]);
+    }
+    return n;
+}
+
+/* Every row whose partition tag is theirs, some blocks at a time, for all searches while the blocks are near. */
+static void scan_rows(sc_seek *s, uint32_t searches, uint32_t block, uint32_t blocks) {
+    uint32_t run, generation, ids[SC_SPAN];
+    for (; block < blocks; block += run) {
+        run = run_of(s->r, block, blocks, &generation);
+        for (uint32_t i = 0; i < searches; i++) {
+            sc_view *v = sc_seek_view(&s[i], generation);
+            uint32_t n = within_reach(&s[i], v, block, run, ids);
+            if (n) scan_some(&s[i], v, ids, n);
+        }
+    }
+    for (uint32_t i = 0; i < searches; i++) sc_seek_score_waiting(&s[i]);
+}
+
+/* ---- the nearest cells ---- */
+
+/* Lists of one model that are read side by side: each link and each block is fetched while others are at work. */
+typedef struct wave {
+    uint32_t lists, blocks;
+    uint64_t words[WAVE];
+    uint32_t at[WAVE], ids[SC_SPAN];
+} wave;
+
+static void scan_blocks_of(sc_seek *s, sc_view *v, wave *w) {
+    if (w->blocks) scan_some(s, v, w->ids, w->blocks);
+    w->blocks = 0;
+}
+
+/* Where a list goes on; SC_NIL at its end. If a writer took it apart meanwhile, at its head. */
+static uint32_t step(const sc_region *r, uint64_t word, uint32_t block, bool *there) {
+    uint32_t next = SC_LOAD_ACQ(&r->coded[block].next);
+    *there = SC_LOAD_ACQ(&r->coded[block].list) == word && SC_LOAD(&r->coded[block].next) == next;
+    if (!*there) next = SC_LOAD_ACQ(&sc_list_at(r, word)->head);
+    if (next >= r->ncoded) return SC_NIL;
+    SC_PREFETCH(&r->coded[next]);
+    return next;
+}
+
+static void fetch(const sc_region *r, uint32_t block) {
+    for (size_t at = 0; at < r->lane_bytes * SC_LANES; at += 64) SC_PREFETCH(sc_block_at(r, block) + at);
+}
+
+static void scan_wave(sc_seek *s, sc_view *v, wave *w) {
+    const sc_region *r = s->r;
+    uint32_t left = r->ncoded; /* of a list that was forged to be a ring */
+    bool there;
+    for (uint32_t i = 0; i < w->lists; i++) {
+        w->at[i] = SC_LOAD_ACQ(&sc_list_at(r, w->words[i])->head);
+        if (w->at[i] < r->ncoded) SC_PREFETCH(&r->coded[w->at[i]]);
+        else w->words[i] = w->words[--w->lists], i--;
+    }
+    for (uint32_t i = 0; w->lists > 0 && left > 0; i = i + 1 < w->lists ? i + 1 : 0, left--) {
+        uint32_t block = w->at[i];
+        w->at[i] = step(r, w->words[i], block, &there);
+        if (there) fetch(r, w->ids[w->blocks++] = block);
+        if (w->blocks == SC_SPAN) scan_blocks_of(s, v, w);
+        if (w->at[i] != SC_NIL) continue;
+        w->lists--;
+        w->at[i] = w->at[w->lists], w->words[i] = w->words[w->lists];
+    }
+    w->lists = 0;
+}
+
+static void add_list(sc_seek *s, sc_view *v, wave *w, uint64_t word) {
+    SC_PREFETCH(sc_list_at(s->r, word));
+    w->words[w->lists++] = word;
+    if (w->lists == WAVE) scan_wave(s, v, w);
+}
+
+static void add_cell(sc_seek *s, sc_view *v, wave *w, uint32_t generation, uint32_t cell) {
+    for (uint32_t k = cell * SC_SHELLS; k < (cell + 1) * SC_SHELLS; k++)
+        if (!sc_reach_passes(s->r, generation, &v->reach, k)) add_list(s, v, w, sc_list_word(generation, k));
+}
+
+static void end_wave(sc_seek *s, sc_view *v, wave *w) {
+    scan_wave(s, v, w);
+    scan_blocks_of(s, v, w);
+}
+
+/* What is found in the nearest cells raises the floor for all others. */
+static void scan_nearest(sc_seek *s) {
+    uint32_t generation = sc_model_current(s->r);
+    sc_view *v = sc_seek_view(s, generation);
+    wave w = {.lists = 0};
+    if (!v || !v->reach.n) return;
+    for (uint32_t i = 0; i < v->reach.n; i++) add_cell(s, v, &w, generation, v->reach.nearest[i]);
+    end_wave(s, v, &w);
+    sc_seek_score_waiting(s);
+    sc_seek_turn(s, NULL);
+    sc_seek_turn(s, v); /* sharper tables, fewer cells */
+    s->product = s->leading = (sc_trial){0, 0}; /* what many of these rows pass, few others do */
+}
+
+/* The cells of a model that hold what is asked for, but for what may be missed; false: all of them do. */
+static bool scan_probes(sc_seek *s, uint32_t generation) {
+    if (SC_LOAD(sc_coded_by(s->r, generation)) == 0) return true;
+    generation = SC_LOAD_ACQ(&sc_model_at(s->r, generation)->generation);
+    sc_view *v = sc_seek_view(s, generation);
+    wave w = {.lists = 0};
+    if (!v || v->reach.probes >= v->reach.cells) return false;
+    float least = sc_reach_cosine(&v->reach);
+    for (uint32_t i = 0; i < v->reach.cells; i++)
+        if (v->reach.cosines[i] >= least) add_cell(s, v, &w, generation, i);
+    end_wave(s, v, &w);
+    return true;
+}
+
+/* Instead of all blocks; false if that cannot be. */
+static bool scan_some_cells(sc_seek *s) {
+    uint32_t current = sc_model_current(s->r);
+    if (!(s->missed > 0) || !current || !scan_probes(s, current + 1) || !scan_probes(s, current)) return false;
+    wave w = {.lists = 0};
+    if (SC_LOAD(sc_coded_by(s->r, 0))) add_list(s, NULL, &w, SC_UNCODED);
+    end_wave(s, NULL, &w);
+    sc_seek_score_waiting(s);
+    return true;
+}
+
+/* The rows that changed lanes since the scan began, which it may not have met; false: they are too many to know them. */
+static bool scan_moved(sc_seek *s, uint32_t searches, uint32_t from) {
+    const sc_region *r = s->r;
+    const sc_a32 *moved = &r->h->state.moved;
+    atomic_thread_fence(memory_order_acquire);
+    for (uint32_t to = SC_LOAD_ACQ(moved), n; from != to; from += n) {
+        uint32_t ids[CHUNK], copy[CHUNK], kept = 0;
+        if (to - from > r->moved_mask) return false;
+        n = to - from < CHUNK ? to - from : CHUNK;
+        for (uint32_t i = 0; i < n; i++) {
+            ids[kept] = SC_LOAD(&r->moved[(from + i) & r->moved_mask]);
+            kept += sc_slot_ok(r, ids[kept]);
+        }
+        for (uint32_t i = 0; i < searches; i++) {
+            memcpy(copy, ids, sizeof copy);
+            sc_seek_score(&s[i], NULL, copy, kept);
+        }
+        atomic_thread_fence(memory_order_acquire);
+        if (SC_LOAD(moved) - from > r->moved_mask) return false; /* overwritten while they were read */
+    }
+    return true;
+}
+
+/* ---- a partition's list ---- */
+
+/* Is it live, and of the partition? With a vector or without. */
+SC_RACY_READ static bool belongs(const sc_seek *s, uint32_t slot) {
+    const sc_entry *e = &s->r->entries[slot];
+    return sc_entry_live(s->r, slot) && e->part.all == s->part.all && e->part.ns == s->part.ns;
+}
+
+/* False if a writer moved the list under the walk. */
+static bool walk_list(sc_seek *s, uint32_t slot, uint32_t rows) {
     uint32_t ids[CHUNK], n = 0;
-    uint8_t tag = sc_part_tag8(s->part);
-    const learnt *l = rows > FEW ? learn(s, sc_model_current(s->r)) : NULL;
+    const sc_view *v = rows > FEW ? sc_seek_view(s, sc_model_current(s->r)) : NULL;
     for (uint32_t left = rows; slot != SC_NIL && left > 0; left--) {
-        if (!sc_slot_ok(s->r, slot) || SC_LOAD(sc_lane_tag(s->r, slot)) != tag) return false;
+        if (!sc_slot_ok(s->r, slot)) return false;
         ids[n++] = slot;
-        slot = SC_LOAD(&s->r->links[slot].part_next);
+        uint32_t next = SC_LOAD_ACQ(&s->r->links[slot].part_next);
+        if (!belongs(s, slot)) return false; /* any more: the link may be another list's */
+        slot = next;
         if (n == CHUNK || slot == SC_NIL) {
-            score(s, l, ids, n);
+            sc_seek_score(s, v, ids, n);
             n = 0;
         }
     }
@@ -255,75 +255,98 @@ static bool walk_list(search *s, uint32_t slot, uint32_t rows) {
 
 static bool worth_walking(uint32_t size, uint32_t rows) { return (uint64_t)size * WALK_SHARE <= rows; }
 
-static void begin(search *s, const sc_region *r, sc_part part, const float *query, int64_t now, bool few, sc_top *top) {
-    s->r = r, s->part = part, s->now = now, s->few = few, s->top = top; /* the tables are large: not zeroed */
-    s->product = s->leading = (trial){0, 0};
-    s->models[0].product.generation = s->models[1].product.generation = 0;
-    s->waiting = 0, s->of = NULL;
-    sc_query_prepare(r, query, &s->q);
-}
-
 /* ---- more than one thread ---- */
 
 typedef struct share {
-    search s;
+    sc_seek s;
     sc_top top;
-    uint32_t block, rows;    /* from and to */
+    uint32_t block, blocks;  /* from and to */
     sc_thread thread;
     bool started;
 } share;
 
 static void scan_share(void *p) {
     share *x = p;
-    scan_rows(&x->s, 1, x->block, x->rows);
+    scan_rows(&x->s, 1, x->block, x->blocks);
+    sc_seek_end(&x->s);
 }
 
-/* Scans in `threads` shares, each of whole blocks; the first is this thread's. What cannot be started is done here. */
-static void scan_shares(search *s, uint32_t rows, uint32_t threads, const float *query) {
+/* Scans in `threads` shares; the first is this thread's. What cannot be started is done here. */
+static void scan_shares(sc_seek *s, uint32_t blocks, uint32_t threads, const float *query) {
     share *more = malloc((threads - 1) * sizeof *more);
     if (!more) threads = 1;
-    uint32_t each = rows / threads / SC_LANES * SC_LANES;
+    uint32_t each = blocks / threads;
     for (uint32_t i = 0; i + 1 < threads; i++) {
         share *x = &more[i];
-        x->top = (sc_top){.limit = s->top->limit, .floor = s->top->floor, .damaged = SC_NIL};
-        begin(&x->s, s->r, s->part, query, s->now, s->few, &x->top);
-        x->block = each * (i + 1) / SC_LANES;
-        x->rows = i + 2 < threads ? each * (i + 2) : rows;
+        x->top = (sc_top){.limit = s->top->limit, .floor = sc_seek_floor(s), .damaged = SC_NIL};
+        sc_seek_begin(&x->s, s->r, s->part, query, s->now, s->few, &x->top);
+        x->s.passes = x->s.all = true;
+        x->block = each * (i + 1);
+        x->blocks = i + 2 < threads ? each * (i + 2) : blocks;
         x->started = sc_thread_start(&x->thread, scan_share, x);
     }
-    scan_rows(s, 1, 0, threads > 1 ? each : rows);
+    scan_rows(s, 1, 0, threads > 1 ? each : blocks);
     for (uint32_t i = 0; i + 1 < threads; i++) {
         if (more[i].started) sc_thread_join(&more[i].thread);
         else scan_share(&more[i]);
-        for (uint32_t k = 0; k < more[i].top.n; k++) offer(s->top, more[i].top.best[k]);
+        for (uint32_t k = 0; k < more[i].top.n; k++) sc_seek_offer(s->top, more[i].top.best[k]);
         if (more[i].top.damaged != SC_NIL) s->top->damaged = more[i].top.damaged;
     }
     free(more);
 }
 
-void sc_scan(const sc_region *r, sc_part part, const float *query, int64_t now, uint32_t threads, sc_top *top) {
-    uint32_t size, head = sc_part_find(r, part, &size), rows = sc_slot_high(r);
-    search s;
-    if (head == SC_NIL) return;
-    begin(&s, r, part, query, now, size < FEW, top);
-    if (worth_walking(size, rows) && walk_list(&s, head, rows)) return;
-    top->n = 0;
-    if (threads > rows / ROWS_A_THREAD) threads = rows / ROWS_A_THREAD;
-    if (threads > 1) scan_shares(&s, rows, threads, query);
-    else scan_rows(&s, 1, 0, rows);
+/* ---- the door ---- */
+
+/* Scans what has to be read for all searches; false: so many rows moved meanwhile that some may have been missed. */
+static bool scan(sc_seek *s, uint32_t searches, uint32_t threads, const float *query) {
+    uint32_t moved = SC_LOAD_ACQ(&s->r->h->state.moved), blocks = sc_blocks_of_lanes(s->r);
+    bool all = false;
+    if (threads > blocks / BLOCKS_A_THREAD) threads = blocks / BLOCKS_A_THREAD;
+    for (uint32_t i = 0; i < searches; i++) {
+        scan_nearest(&s[i]);
+        if (!all) all = !scan_some_cells(&s[i]);
+    }
+    for (uint32_t i = 0; all && i < searches; i++) sc_seek_all(&s[i]);
+    if (all && threads > 1) scan_shares(s, blocks, threads, query);
+    else if (all) scan_rows(s, searches, 0, blocks);
+    return scan_moved(s, searches, moved);
 }
 
-bool sc_scan_many(const sc_region *r, sc_part part, const float *queries, uint32_t n, int64_t now, sc_top *tops) {
+/* What one partition may miss: of all hits that would be too many, as all the rows that are missed may be its own. */
+static float may_miss(const sc_region *r, uint32_t size, float missed) {
+    uint32_t entries = SC_LOAD(&r->h->state.entries);
+    return size < entries ? missed * ((float)size / (float)entries) : missed;
+}
+
+void sc_scan(const sc_region *r, sc_part part, const float *query, int64_t now, sc_effort effort, sc_top *top) {
+    uint32_t size, head = sc_part_find(r, part, &size), rows = sc_slot_high(r);
+    sc_seek s;
+    if (head == SC_NIL) return;
+    sc_seek_begin(&s, r, part, query, now, size < FEW, top);
+    if (!worth_walking(size, rows) || !walk_list(&s, head, rows)) {
+        top->n = 0;
+        s.passes = true, s.missed = may_miss(r, size, effort.missed);
+        for (int tries = 0; tries < TRIES && !scan(&s, 1, effort.threads, query); tries++) {}
+    }
+    sc_seek_end(&s);
+}
+
+bool sc_scan_many(const sc_region *r, sc_part part, const float *queries, uint32_t n, int64_t now, sc_effort effort,
+                  sc_top *tops) {
     uint32_t size, head = sc_part_find(r, part, &size), rows = sc_slot_high(r);
     if (head == SC_NIL) return true;
     if (worth_walking(size, rows)) {
-        for (uint32_t i = 0; i < n; i++) sc_scan(r, part, queries + (size_t)r->dim * i, now, 1, &tops[i]);
+        for (uint32_t i = 0; i < n; i++) sc_scan(r, part, queries + (size_t)r->dim * i, now, effort, &tops[i]);
         return true;
     }
-    search *s = malloc(n * sizeof *s);
+    sc_seek *s = malloc(n * sizeof *s);
     if (!s) return false;
-    for (uint32_t i = 0; i < n; i++) begin(&s[i], r, part, queries + (size_t)r->dim * i, now, size < FEW, &tops[i]);
-    scan_rows(s, n, 0, rows);
+    for (uint32_t i = 0; i < n; i++) {
+        sc_seek_begin(&s[i], r, part, queries + (size_t)r->dim * i, now, size < FEW, &tops[i]);
+        s[i].passes = true, s[i].missed = may_miss(r, size, effort.missed);
+    }
+    for (int tries = 0; tries < TRIES && !scan(s, n, 1, NULL); tries++) {}
+    for (uint32_t i = 0; i < n; i++) sc_seek_end(&s[i]);
     free(s);
     return true;
 }

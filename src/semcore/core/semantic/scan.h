@@ -19,10 +19,15 @@ typedef struct sc_top {
     uint32_t damaged;            /* a slot whose checksum failed, or SC_NIL */
 } sc_top;
 
-/* threads: that a scan of many rows may use. */
-void sc_scan(const sc_region *r, sc_part part, const float *query, int64_t now, uint32_t threads, sc_top *top);
-/* The same for n queries, dim floats each, reading the rows once; false: out of memory. */
-bool sc_scan_many(const sc_region *r, sc_part part, const float *queries, uint32_t n, int64_t now, sc_top *tops);
+typedef struct sc_effort {
+    uint32_t threads;            /* that a scan of many rows may use */
+    float missed;                /* share of hits that it may miss; 0: none */
+} sc_effort;
+
+void sc_scan(const sc_region *r, sc_part part, const float *query, int64_t now, sc_effort effort, sc_top *top);
+/* The same for n queries, dim floats each, reading the rows once, in one thread; false: out of memory. */
+bool sc_scan_many(const sc_region *r, sc_part part, const float *queries, uint32_t n, int64_t now, sc_effort effort,
+                  sc_top *tops);
 /* Most bytes that a scan of this partition reads: decides whether the GIL is worth releasing. */
 uint64_t sc_scan_bytes(const sc_region *r, sc_part part);
 

@@ -15,10 +15,10 @@ typedef struct sc_kernels {
     /* out[i] = sum over the row of slot ids[i] of 4-bit code x query; bytes is a multiple of 32. */
     void (*dot_u4)(const uint8_t *plane, size_t bytes, const uint32_t *ids, uint32_t n,
                    const int8_t *even, const int8_t *odd, int32_t *out);
-    /* Of n blocks of 32 lanes, a mask each: bit l is set if byte l is the tag and, over the rows of 32 bytes behind
-     * the tags, the sum of tables[2 row][low half of byte l] + tables[2 row + 1][high half] is less than 255. */
-    void (*product)(const uint8_t *blocks, size_t block_bytes, uint32_t n, uint8_t tag, const uint8_t *tables,
-                    uint32_t rows, uint32_t *masks);
+    /* Of the n blocks of 32 lanes with numbers ids, a mask each: bit l is set if byte l is the tag and, over the rows of 32 bytes
+     * behind the tags, the sum of tables[2 row][low half of byte l] + tables[2 row + 1][high half] is less than 255. */
+    void (*product)(const uint8_t *blocks, size_t block_bytes, const uint32_t *ids, uint32_t n, uint8_t tag,
+                    const uint8_t *tables, uint32_t rows, uint32_t *masks);
     /* y[i] = <row i, x> for the rows of dim halves; in at least eight running sums each. */
     void (*rotate)(const uint16_t *rows, uint32_t n, const float *x, size_t dim, float *y);
     /* dot = <x, q>, square = <x, x>. */

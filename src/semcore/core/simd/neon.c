@@ -32,11 +32,11 @@ static inline uint32_t bits_of(uint8x16_t mask) {
     return vaddv_u8(vget_low_u8(v)) | (uint32_t)vaddv_u8(vget_high_u8(v)) << 8;
 }
 
-SC_RACY_READ static void product_neon(const uint8_t *blocks, size_t block_bytes, uint32_t n, uint8_t tag,
+SC_RACY_READ static void product_neon(const uint8_t *blocks, size_t block_bytes, const uint32_t *ids, uint32_t n, uint8_t tag,
                                       const uint8_t *tables, uint32_t rows, uint32_t *masks) {
     const uint8x16_t half = vdupq_n_u8(15), want = vdupq_n_u8(tag), full = vdupq_n_u8(255);
-    for (uint32_t b = 0; b < n; b++, blocks += block_bytes) {
-        const uint8_t *at = blocks + 32, *table = tables;
+    for (uint32_t b = 0; b < n; b++) {
+        const uint8_t *block = blocks + block_bytes * ids[b], *at = block + 32, *table = tables;
         uint8x16_t sums[2] = {vdupq_n_u8(0), vdupq_n_u8(0)};
         for (uint32_t k = 0; k < rows; k++, at += 32, table += 32) {
             uint8x16_t low = vld1q_u8(table), high = vld1q_u8(table + 16);
@@ -47,7 +47,7 @@ SC_RACY_READ static void product_neon(const uint8_t *blocks, size_t block_bytes,
             }
         }
         for (int i = 0; i < 2; i++) {
-            uint8x16_t ours = vceqq_u8(vld1q_u8(blocks + 16 * i), want);
+            uint8x16_t ours = vceqq_u8(vld1q_u8(block + 16 * i), want);
             sums[i] = vbicq_u8(ours, vceqq_u8(sums[i], full));
         }
         masks[b] = bits_of(sums[0]) | bits_of(sums[1]) << 16;

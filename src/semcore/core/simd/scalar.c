@@ -11,15 +11,16 @@ SC_RACY_READ static void dot_u4_scalar(const uint8_t *plane, size_t bytes, const
     }
 }
 
-SC_RACY_READ static void product_scalar(const uint8_t *blocks, size_t block_bytes, uint32_t n, uint8_t tag,
+SC_RACY_READ static void product_scalar(const uint8_t *blocks, size_t block_bytes, const uint32_t *ids, uint32_t n, uint8_t tag,
                                         const uint8_t *tables, uint32_t rows, uint32_t *masks) {
-    for (uint32_t b = 0; b < n; b++, blocks += block_bytes) {
+    for (uint32_t b = 0; b < n; b++) {
+        const uint8_t *block = blocks + block_bytes * ids[b];
         masks[b] = 0;
         for (uint32_t l = 0; l < 32; l++) {
             uint32_t sum = 0;
-            const uint8_t *table = tables, *byte = blocks + 32 + l;
+            const uint8_t *table = tables, *byte = block + 32 + l;
             for (uint32_t k = 0; k < rows; k++, byte += 32, table += 32) sum += table[*byte & 15] + table[16 + (*byte >> 4)];
-            masks[b] |= (uint32_t)(blocks[l] == tag && sum < 255) << l;
+            masks[b] |= (uint32_t)(block[l] == tag && sum < 255) << l;
         }
     }
 }

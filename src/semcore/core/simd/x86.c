@@ -61,13 +61,14 @@ AVX2 __m256i table_256(const uint8_t *table) {
 #define TOGETHER 4 /* blocks that share the loads of the tables */
 
 /* Sums of `many` blocks, a constant: the loops over them unroll. */
-AVX2_KERNEL inline void add_losses(const uint8_t *blocks, size_t block_bytes, int many, const uint8_t *tables, uint32_t rows, __m256i *sums) {
+AVX2_KERNEL inline void add_losses(const uint8_t *const *blocks, const uint8_t *const *next, int many, const uint8_t *tables, uint32_t rows, __m256i *sums) {
     const __m256i half = _mm256_set1_epi8(15);
     for (int b = 0; b < many; b++) sums[b] = _mm256_setzero_si256();
     for (uint32_t k = 0; k < rows; k++) {
         const __m256i low = table_256(tables + 32 * k), high = table_256(tables + 32 * k + 16);
         for (int b = 0; b < many; b++) {
-            __m256i v = _mm256_loadu_si256((const __m256i *)(blocks + b * block_bytes + 32 + 32 * k));
+            if (k % 2 == 0) _mm_prefetch((const char *)next[b] + 32 * k, _MM_HINT_T0);
+            __m256i v = _mm256_loadu_si256((const __m256i *)(blocks[b] + 32 + 32 * k));
             sums[b] = _mm256_adds_epu8(sums[b], _mm256_shuffle_epi8(low, _mm256_and_si256(v, half)));
             v = _mm256_and_si256(_mm256_srli_epi16(v, 4), half);
             sums[b] = _mm256_adds_epu8(sums[b], _mm256_shuffle_epi8(high, v));
@@ -75,17 +76,22 @@ AVX2_KERNEL inline void add_losses(const uint8_t *blocks, size_t block_bytes, in
     }
 }
 
-AVX2_KERNEL void product_avx2(const uint8_t *blocks, size_t block_bytes, uint32_t n, uint8_t tag,
+AVX2_KERNEL void product_avx2(const uint8_t *blocks, size_t block_bytes, const uint32_t *ids, uint32_t n, uint8_t tag,
                               const uint8_t *tables, uint32_t rows, uint32_t *masks) {
+    const uint8_t *at[TOGETHER], *next[TOGETHER];
     const __m256i want = _mm256_set1_epi8((char)tag), full = _mm256_set1_epi8(-1);
     __m256i sums[TOGETHER];
     for (uint32_t b = 0, many; b < n; b += many) {
         many = n - b < TOGETHER ? 1 : TOGETHER;
-        if (many == TOGETHER) add_losses(blocks, block_bytes, TOGETHER, tables, rows, sums);
-        else add_losses(blocks, block_bytes, 1, tables, rows, sums);
-        for (uint32_t i = 0; i < many; i++, blocks += block_bytes) {
+        for (uint32_t i = 0; i < many; i++) {
+            at[i] = blocks + block_bytes * ids[b + i];
+            next[i] = blocks + block_bytes * (b + many + i < n ? ids[b + many + i] : ids[n - 1] + i + 1);
+        }
+        if (many == TOGETHER) add_losses(at, next, TOGETHER, tables, rows, sums);
+        else add_losses(at, next, 1, tables, rows, sums);
+        for (uint32_t i = 0; i < many; i++) {
             __m256i lost = _mm256_cmpeq_epi8(sums[i], full);
-            __m256i ours = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)blocks), want);
+            __m256i ours = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)at[i]), want);
             masks[b + i] = (uint32_t)_mm256_movemask_epi8(_mm256_andnot_si256(lost, ours));
         }
     }
@@ -192,7 +198,7 @@ AVX512_KERNEL void dot_u4_avx512(const uint8_t *plane, size_t bytes, const uint3
 #define MOST_PAIRS 16 /* of rows, whose tables are kept in registers */
 
 /* Two rows of 32 bytes at once: the tables of the first in the lower half of a register, of the second in the upper. */
-AVX512_KERNEL void product_avx512(const uint8_t *blocks, size_t block_bytes, uint32_t n, uint8_t tag,
+AVX512_KERNEL void product_avx512(const uint8_t *blocks, size_t block_bytes, const uint32_t *ids, uint32_t n, uint8_t tag,
                                   const uint8_t *tables, uint32_t rows, uint32_t *masks) {
     const __m512i half = _mm512_set1_epi8(15);
     const __m256i want = _mm256_set1_epi8((char)tag), full = _mm256_set1_epi8(-1);
@@ -203,8 +209,8 @@ AVX512_KERNEL void product_avx512(const uint8_t *blocks, size_t block_bytes, uin
         lows[k] = _mm512_inserti64x4(_mm512_castsi256_si512(table_256(t)), table_256(t + 32), 1);
         highs[k] = _mm512_inserti64x4(_mm512_castsi256_si512(table_256(t + 16)), table_256(t + 48), 1);
     }
-    for (uint32_t b = 0; b < n; b++, blocks += block_bytes) {
-        const uint8_t *at = blocks + 32;
+    for (uint32_t b = 0; b < n; b++) {
+        const uint8_t *block = blocks + block_bytes * ids[b], *at = block + 32;
         __m512i low = _mm512_setzero_si512(), high = low;
         for (uint32_t k = 0; k < pairs; k++, at += 64) {
             __m512i v = _mm512_loadu_si512(at);
@@ -220,7 +226,7 @@ AVX512_KERNEL void product_avx512(const uint8_t *blocks, size_t block_bytes, uin
             sum = _mm256_adds_epu8(sum, _mm256_shuffle_epi8(table_256(tables + 32 * k + 16), v));
         }
         __m256i lost = _mm256_cmpeq_epi8(sum, full);
-        __m256i ours = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)blocks), want);
+        __m256i ours = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)block), want);
         masks[b] = (uint32_t)_mm256_movemask_epi8(_mm256_andnot_si256(lost, ours));
     }
 }
