@@ -133,6 +133,15 @@ def check_threads(threads: int) -> int:
     return threads
 
 
+def check_prefix(blocks: int | None) -> tuple[int, int, int, int, int]:
+    """Blocks, tokens of a block, blocks of a group, hash and seed of a prefix index in a cache's region."""
+    if blocks is None:
+        return (0, 0, 0, 0, 0)
+    if isinstance(blocks, bool) or not isinstance(blocks, int) or not 0 <= blocks <= 1 << 26:
+        raise ValueError(f"prefix_blocks: expected 0 to 2^26, got {blocks!r}")
+    return (blocks, 16, 8, 0, 1337) if blocks else (0, 0, 0, 0, 0)
+
+
 def check_entries(max_entries: int | None) -> int:
     if max_entries is None:
         return 0

@@ -1,5 +1,5 @@
 # The engine's C API, for other Cython modules that embed it.
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "core/semcore.h" nogil:
@@ -23,6 +23,14 @@ cdef extern from "core/semcore.h" nogil:
         SC_EREADONLY
         SC_ELOST
         SC_EINTR
+        SC_EBUSY
+        SC_MAX_PREFIX_BLOCKS
+        SC_MAX_PREFIX_BLOCK
+        SC_MAX_PREFIX_GROUP
+        SC_MAX_REPLICAS
+        SC_HASH_KEYED
+        SC_HASH_ROLLING
+        SC_HASH_GIVEN
         SC_TEXT_STR
         SC_TEXT_BYTES
         SC_LAYER_EXACT
@@ -48,6 +56,56 @@ cdef extern from "core/semcore.h" nogil:
         const char *fingerprint
         bint read_only
         const uint8_t *secret
+        uint32_t prefix_blocks
+        uint32_t prefix_block
+        uint32_t prefix_group
+        uint32_t prefix_hash
+        uint64_t prefix_seed
+
+    ctypedef struct sc_hash128:
+        uint64_t low
+        uint64_t high
+
+    ctypedef struct sc_prompt:
+        const void *data
+        sc_hash128 *hashes
+        uint32_t blocks
+        uint32_t group
+        uint32_t hashed
+        bint is_signed
+        sc_hash128 root
+
+    ctypedef struct sc_match:
+        uint32_t blocks
+        uint32_t value_at
+        uint32_t value_len
+        uint8_t value_kind
+
+    ctypedef struct sc_attach:
+        uint32_t replica
+        const void *value
+        size_t value_len
+        uint8_t value_kind
+        int64_t expires
+
+    ctypedef struct sc_inserted:
+        uint32_t known
+        uint32_t blocks
+        bint stored
+
+    ctypedef struct sc_prefix_stats:
+        uint64_t blocks
+        uint64_t max_blocks
+        uint64_t runs
+        uint64_t max_runs
+        uint64_t values
+        uint64_t value_blocks
+        uint64_t pins
+        uint64_t notes
+        uint64_t max_notes
+        uint64_t lost
+        uint64_t evicted
+        uint64_t bytes
 
     ctypedef struct sc_part:
         uint64_t ns
@@ -185,6 +243,22 @@ cdef extern from "core/semcore.h" nogil:
     uint32_t sc_generation(const sc_cache *c) noexcept
     int sc_learn(sc_cache *c, const sc_learnt *learnt, uint32_t generation) noexcept
     int sc_recode(sc_cache *c, uint32_t most, int *left) noexcept
+    sc_hash128 sc_prefix_root(const sc_cache *c, const void *ns, size_t length) noexcept
+    sc_hash128 sc_prefix_unit(const sc_cache *c, sc_hash128 before, const void *head, size_t head_len,
+                              const void *text, size_t length) noexcept
+    sc_hash128 sc_prefix_key(const sc_cache *c, sc_hash128 root, uint64_t hash) noexcept
+    void sc_prefix_roll(const sc_cache *c, const void *data, uint32_t blocks, uint64_t *out) noexcept
+    int sc_prefix_match(sc_cache *c, sc_prompt *p, bint touch, bint wait, int64_t now, void *to, size_t room,
+                        uint32_t *scores, uint32_t replicas, sc_match *out) noexcept
+    int sc_prefix_insert(sc_cache *c, sc_prompt *p, const sc_attach *what, int64_t now, sc_inserted *out) noexcept
+    int sc_prefix_pin(sc_cache *c, sc_prompt *p, bint pin, uint32_t *blocks) noexcept
+    int sc_prefix_forget(sc_cache *c, uint32_t replica, uint64_t *runs) noexcept
+    int sc_prefix_stored(sc_cache *c, const sc_hash128 *after, const sc_hash128 *keys, uint32_t n,
+                         uint32_t replica) noexcept
+    int sc_prefix_removed(sc_cache *c, const sc_hash128 *keys, uint32_t n, uint32_t replica) noexcept
+    int sc_prefix_clear(sc_cache *c) noexcept
+    void sc_prefix_stats_get(sc_cache *c, sc_prefix_stats *out) noexcept
+    const char *sc_prefix_validate(sc_cache *c) noexcept
     void sc_stats_get(sc_cache *c, sc_stats *out) noexcept
     void sc_counts_add(sc_cache *c, const uint64_t *counts) noexcept
     int sc_repair(sc_cache *c) noexcept

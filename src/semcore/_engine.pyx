@@ -86,7 +86,7 @@ cdef class Engine:
 
     def __init__(self, path, uint32_t dim, uint32_t max_entries, uint64_t max_bytes, str storage, str policy,
                  str fingerprint, double threshold, clock, bint read_only=False, bytes secret=None,
-                 uint32_t threads=1, float recall=0):
+                 uint32_t threads=1, float recall=0, tuple prefix=(0, 0, 0, 0, 0)):
         cdef sc_options o
         cdef char why[512]
         cdef int error = 0
@@ -106,6 +106,7 @@ cdef class Engine:
         o.recall = recall
         o.fingerprint = raw_print
         o.read_only = read_only
+        o.prefix_blocks, o.prefix_block, o.prefix_group, o.prefix_hash, o.prefix_seed = prefix
         o.secret = NULL
         if secret is not None:
             if len(secret) != SC_SECRET:
@@ -260,11 +261,16 @@ cdef class Engine:
         h._saving = ref.saving
         return h
 
-    def get(self, text, *, namespace="", context=None, vector=None, threshold=None):
+    def get(self, text=None, *, messages=None, tools=None, system=None, namespace="", context=None, vector=None,
+            threshold=None):
         """The stored answer of this text or of one that means the same; None on a miss.
+
+        With `messages` instead: what was put behind the longest beginning of this chat that has something (a
+        conversation's state, a tool's result); the hit's `matched` says how many messages that is.
 
         Args:
             text: the prompt; `str` is compared exactly and by meaning, `bytes` exactly only.
+            messages: a chat as OpenAI or Anthropic take it, a list of dicts; `tools` and `system` are its own.
             namespace: the tenant; nothing crosses it.
             context: what must be equal for an answer to be reusable (model, system prompt, ...):
                 None, str, bytes, or anything msgpack can hold.
@@ -274,7 +280,10 @@ cdef class Engine:
         Raises:
             EmbeddingError: the embedder failed. ValueError, TypeError: a bad argument.
         """
-        cdef double floor = self.threshold if threshold is None else self._floor(threshold)
+        cdef double floor
+        if text is None or messages is not None or tools is not None or system is not None:
+            return self._by_prefix(text, messages, tools, system, namespace, context)
+        floor = self.threshold if threshold is None else self._floor(threshold)
         hit = self.exact(text, namespace, context, floor, True)
         return self._by_meaning(text, namespace, context, vector, floor) if hit is None else hit
 
@@ -648,6 +657,8 @@ cdef class Engine:
 
 
 include "_errors.pxi"
+include "_prompt.pxi"
+include "_prefix.pxi"
 include "_table.pxi"
 include "_records.pxi"
 include "_learn.pxi"

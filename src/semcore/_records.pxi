@@ -141,11 +141,12 @@ def rows(Engine engine, namespace, context, uint32_t start, uint32_t most):
         engine.leave(1)
 
 
-def bytes_for(uint32_t dim, str storage, uint32_t max_entries, uint64_t blocks):
-    """The max_bytes with which a region of so many entries has so many value blocks."""
+def bytes_for(uint32_t dim, str storage, uint32_t max_entries, uint64_t blocks, uint32_t prefix_blocks=0):
+    """The max_bytes with which a region of so many entries and blocks of prefixes has so many value blocks."""
     cdef sc_options o
     memset(&o, 0, sizeof(o))
     o.dim, o.storage, o.max_entries = dim, STORAGES.index(storage), max_entries
+    o.prefix_blocks = prefix_blocks
     return sc_bytes_for(&o, blocks)
 
 

@@ -16,6 +16,7 @@ from semcore.learner import Learner
 
 if TYPE_CHECKING:
     from semcore.embed.static import Static
+    from semcore.prefix import PrefixIndex
 
 Text = str | bytes
 T = TypeVar("T")
@@ -43,6 +44,9 @@ class Cache(_engine.Engine):
         recall: share of each partition's semantic hits that searches have to find, 0.5 to 1; 1.0 for all.
             None: all in a cache of up to 300,000 entries, else 0.999. What is found is always right.
         threads: how many (1 to 8) a search may use, one for each 65,536 rows of the cache.
+        prefix_blocks: room for so many messages, or blocks of 16 tokens, in the prefix index, `prefix`,
+            within `max_bytes` (28 bytes each and less). None: what the file has; a cache in private memory
+            makes an index of 65,536 with memory of its own when it is first asked for.
         clock: seconds since the Unix epoch, for tests and simulations.
 
     Raises:
@@ -68,6 +72,7 @@ class Cache(_engine.Engine):
         read_only: bool = False,
         recall: float | None = None,
         threads: int = 1,
+        prefix_blocks: int | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._sliding = bool(sliding)
@@ -90,7 +95,11 @@ class Cache(_engine.Engine):
             _args.check_read_only(read_only, path),
             threads=_args.check_threads(threads),
             recall=_args.check_recall(recall),
+            prefix=_args.check_prefix(prefix_blocks),
         )
+        self._prefix: PrefixIndex | None = None
+        self._prefix_apart = prefix_blocks is None and path is None
+        self._clock = clock
         if path is not None and not read_only:
             self._learner.look()  # whoever had it open before may not have come to an end
 
@@ -159,9 +168,12 @@ class Cache(_engine.Engine):
 
     def put(
         self,
-        text: Text,
-        value: Any,
+        text: Text | None = None,
+        value: Any = None,
         *,
+        messages: Any = None,
+        tools: Any = None,
+        system: Any = None,
         namespace: Text = "",
         context: object = None,
         vector: Any = None,
@@ -172,6 +184,10 @@ class Cache(_engine.Engine):
         latency_ms: float = 0.0,
     ) -> int:
         """Stores an answer and returns the entry's id. The same text again replaces it.
+
+        With `messages` instead of a text: keeps the value at the end of this chat, for `get(messages=...)`
+        of every chat that begins like it, and returns how many messages that is. Only ttl, namespace and
+        context go with it.
 
         Args:
             text, namespace, context, vector: as for `get`.
@@ -184,6 +200,9 @@ class Cache(_engine.Engine):
             CapacityError: the value can never fit. EmbeddingError: the embedder failed.
             ValueError, TypeError: a bad argument. Nothing is changed then.
         """
+        if text is None or messages is not None or tools is not None or system is not None:
+            bare = vector is None and not tags and not tokens and not cost and not latency_ms
+            return self._attach(text, value, (messages, tools, system), namespace, context, ttl, bare)
         options = PutOptions.checked(self._seconds(ttl), tags, tokens, cost, latency_ms)
         return self._store(text, value, self._vector(text, vector), namespace, context, options)
 
@@ -313,6 +332,16 @@ class Cache(_engine.Engine):
         """The embedder in use, with its `dim` and `fingerprint`; None with bare vectors."""
         return self._embed
 
+    @property
+    def prefix(self) -> PrefixIndex:
+        """The cache's prefix index. Raises ConfigError: the file was made without one, or is read-only."""
+        if self._prefix is None:
+            from semcore.prefix import PrefixIndex
+
+            apart = self._prefix_apart
+            self._prefix = PrefixIndex(blocks=1 << 16, clock=self._clock) if apart else PrefixIndex.of(self)
+        return self._prefix
+
     def __len__(self) -> int:
         if self.read_only:
             return len(self._ids())  # what has expired cannot be removed
@@ -370,6 +399,16 @@ class Cache(_engine.Engine):
     def _seconds(self, ttl: float | None) -> float:
         return self._ttl if ttl is UNSET else check_ttl(ttl, self._sliding)
 
+    def _by_prefix(
+        self, text: Text | None, messages: Any, tools: Any, system: Any, namespace: Text, context: object
+    ) -> Hit | None:
+        """What `get` does with messages."""
+        from semcore.prefix import attached
+
+        attached.check_one(text, messages)
+
+        return attached.find(self.prefix, attached.chat(messages, tools, system), namespace, context)
+
     def _by_meaning(
         self, text: Text, namespace: Text, context: object, vector: Any, floor: float
     ) -> Hit | None:
@@ -381,6 +420,25 @@ class Cache(_engine.Engine):
             self._miss()
             return None
         return self._get_semantic(vector, namespace, context, floor, True)
+
+    def _attach(
+        self,
+        text: Text | None,
+        value: Any,
+        chat: tuple[Any, Any, Any],
+        namespace: Text,
+        context: object,
+        ttl: float | None,
+        bare: bool,
+    ) -> int:
+        """What `put` does with messages."""
+        from semcore.prefix import attached
+
+        attached.check_one(text, chat[0])
+        if not bare:
+            raise ValueError("messages: expected no vector, tags, tokens, cost or latency_ms with them")
+        seconds = self._ttl if ttl is UNSET else check_ttl(ttl, False)
+        return attached.attach(self.prefix, attached.chat(*chat), value, seconds or None, namespace, context)
 
     def _store(
         self, text: Text, value: Any, vector: Any, namespace: Text, context: object, options: PutOptions

@@ -238,7 +238,7 @@ def tear(image, r, dice) -> None:
 # ---- what must hold of it ----
 
 
-LEDGER, SHARD, SHARDS = 768, 128, 16  # sc_header.ledger
+LEDGER, SHARD, SHARDS = 960, 128, 16  # sc_header.ledger
 PUTS, DAMAGED, RECOVERIES = 3, 7, 8  # enum sc_counter
 
 

@@ -15,10 +15,11 @@
 #include "core/region/region.c" /* its sums are static */
 
 #include "core/eviction/policy.h"
+#include "core/prefix/prefix.h"
 
 #define BASES 5
 #define ENTRIES 40
-#define BYTES 65536
+#define BYTES 98304
 #define LEARNT_BYTES (3 * BYTES) /* with models: .ci/fuzz makes caches of so few entries learn */
 #define ROOM (4 * BYTES)         /* of the file: a forged geometry may be larger than the base's */
 #define HEAD 3           /* bytes of the input before the patches */
@@ -27,6 +28,8 @@
 enum { SIGN_ENTRIES = 1, SIGN_HEADER = 2, SIGN_DERIVED = 4, AT_HOME = 8, FIT = 16, READ_ONLY = 32, OTHER_SCRIPT = 64 };
 
 typedef struct base { uint32_t dim, storage, bytes; uint8_t *image; } base;
+
+#include "prompts.h"
 
 static base bases[BASES] = {{16, SC_F16, BYTES, NULL}, {24, SC_I8, BYTES, NULL}, {9, SC_F32, BYTES, NULL}, {0, SC_F16, BYTES, NULL},
                              {64, SC_F16, LEARNT_BYTES, NULL}};
@@ -87,7 +90,7 @@ static void learn(sc_cache *c) {
 static void make(base *b) {
     char why[256];
     sc_cache *c;
-    sc_options o = {.path = path, .dim = b->dim, .max_entries = ENTRIES, .max_bytes = b->bytes, .storage = b->storage};
+    sc_options o = {.path = path, .dim = b->dim, .max_entries = ENTRIES, .max_bytes = b->bytes, .storage = b->storage, PREFIXES};
     if (ftruncate(file, 0) != 0 || sc_open(&o, &c, why, sizeof why) != SC_OK) abort();
     for (uint32_t i = 0; i < 60; i++) {
         put(c, i, i % 9 * 40, NOW + i);
@@ -96,6 +99,16 @@ static void make(base *b) {
         if (i % 4 == 0) sc_delete_text(c, part_of(c, i / 2), text, strlen(text), SC_TEXT_STR, NOW);
     }
     if (b->dim == 64) learn(c);
+    for (uint32_t i = 0; i < 9; i++) insert(c, i, NOW);
+    for (uint32_t i = 0; i < 2; i++) {
+        int32_t tokens[UNITS * 16];
+        sc_hash128 hashes[UNITS * 16];
+        sc_prompt p;
+        uint32_t pinned;
+        prompt_of(c, 8 - i, tokens, hashes, &p);
+        if (sc_prefix_pin(c, &p, true, &pinned) != SC_OK || pinned == 0) abort();
+    }
+    if (c->r.h->prefix.marks == 0 || c->r.h->prefix.runs < 5 || c->r.h->prefix.notes < 4) abort();
     if (sc_validate(c)) abort();
     sc_close(c);
     b->image = calloc(1, ROOM);
@@ -118,6 +131,7 @@ typedef struct span { void *at; size_t bytes; } span;
 
 static span part_at(const sc_region *r, uint8_t part) {
     const sc_header *h = r->h;
+    const sc_prefix *x = &r->prefix;
     const span parts[] = {
         {r->h, offsetof(sc_header, header_sum)}, {&r->h->header_sum, offsetof(sc_header, lock) - offsetof(sc_header, header_sum)},
         {(void *)&h->state, sizeof h->state}, {(void *)h->ledger, sizeof h->ledger}, {r->h, 4096},
@@ -129,7 +143,12 @@ static span part_at(const sc_region *r, uint8_t part) {
         {r->coded, sizeof(sc_coded) * r->ncoded}, {r->place, r->dim ? 4 * ENTRIES : 0},
         {r->owner, 4 * SC_LANES * r->ncoded}, {r->lists, sizeof(sc_list) * sc_lists_of(r)}, {r->moved, 4 * (r->moved_mask + 1)}, {r->leading, r->learns ? 64 * ENTRIES : 0},
         {r->centres, 2 * sizeof(sc_centre) * (r->ncells + r->ngroups)}, {r->models, r->learns ? 2 * sc_model_bytes(r->dim) : 0}, {r->models, r->learns ? sizeof(sc_model) : 0}, {r->chain, 4 * r->nblocks}, {r->chain, 4 * r->nblocks},
-        {r->blocks, (size_t)SC_BLOCK * r->nblocks}};
+        {r->blocks, (size_t)SC_BLOCK * r->nblocks},
+        {(void *)&h->prefix, sizeof h->prefix}, {x->lines, sizeof(sc_line) * x->nlines}, {(void *)x->over, x->nlines},
+        {x->runs, sizeof(sc_run) * x->nruns}, {x->runs, sizeof(sc_run) * (x->nruns < 8 ? x->nruns : 8)},
+        {x->heap, (size_t)4 * x->nruns}, {x->heap, x->nruns < 8 ? 0 : 32}, {x->notes, sizeof(sc_note) * x->nnotes},
+        {x->notes, x->nnotes < 24 ? 0 : sizeof(sc_note) * 24}, {x->marks, sizeof(sc_mark) * x->nmarks},
+        {x->marks, x->nmarks < 6 ? 0 : sizeof(sc_mark) * 6}};
     span s = parts[part % (sizeof parts / sizeof *parts)];
     return s.bytes < 8 ? parts[4] : s;
 }
@@ -172,6 +191,14 @@ static void sign_entry(const sc_region *r, uint32_t slot) {
     e->sum = sc_entry_sum(r, e);
 }
 
+static void sign_mark(const sc_region *r, uint32_t mark) {
+    static uint8_t copy[ROOM];
+    sc_mark *m = &r->prefix.marks[mark];
+    if (m->run == SC_NIL) return;
+    if (m->len <= sizeof copy && sc_chain_read(r, m->block, 0, copy, m->len)) m->value_sum = sc_checksum(r, copy, m->len);
+    m->sum = sc_mark_sum(r, m);
+}
+
 /* The totals that a forged geometry implies, if the file is large enough for it. */
 static void fit(sc_region *r) {
     sc_header *h = r->h;
@@ -180,7 +207,9 @@ static void fit(sc_region *r) {
     if (h->storage > SC_I8) h->storage %= SC_I8 + 1;
     if (h->max_entries > 512) h->max_entries %= 512;
     if (h->max_bytes > ROOM) h->max_bytes %= ROOM;
-    sc_options o = {.dim = h->dim, .storage = h->storage, .max_entries = h->max_entries, .max_bytes = h->max_bytes};
+    if (h->prefix_blocks > 64) h->prefix_blocks %= 65;
+    sc_options o = {.dim = h->dim, .storage = h->storage, .max_entries = h->max_entries, .max_bytes = h->max_bytes,
+                    .prefix_blocks = h->prefix_blocks, .prefix_block = h->prefix_block, .prefix_group = h->prefix_group};
     sc_region forged = *r;
     if (sc_layout_fit(&o, &forged, why, sizeof why) != SC_OK) return;
     *r = forged;
@@ -196,6 +225,8 @@ static void sign(sc_region *r, uint8_t flags) {
     if (flags & SIGN_ENTRIES)
         for (uint32_t slot = 0; slot < r->max_entries; slot++)
             if (sc_entry_live(r, slot)) sign_entry(r, slot);
+    if (flags & SIGN_ENTRIES)
+        for (uint32_t mark = 0; mark < r->prefix.nmarks && mark < r->h->prefix.mark_high; mark++) sign_mark(r, mark);
     if (flags & SIGN_HEADER) r->h->header_sum = header_sum(r->h, magic);
     if (flags & SIGN_DERIVED) {
         SC_STORE(&r->h->clean, 1);
@@ -280,7 +311,9 @@ static void use(sc_cache *c, uint8_t flags, uint8_t script) {
     if (flags & OTHER_SCRIPT) change(c, now, script);
     sc_validate(c);
     look(c, now);
+    prompts(c, script, now);
     change(c, now, (uint8_t)(script * 3));
+    prompts(c, (uint8_t)(script * 5), now + 500000);
     look(c, now + 1000000);
     sc_validate(c);
     int left;
@@ -319,7 +352,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     char why[256];
     if (n < HEAD || n > HEAD + 8 * 64) return 0;
     const base *b = &bases[data[1] % BASES];
-    sc_options o = {.dim = b->dim, .max_entries = ENTRIES, .max_bytes = b->bytes, .storage = b->storage};
+    sc_options o = {.dim = b->dim, .max_entries = ENTRIES, .max_bytes = b->bytes, .storage = b->storage, PREFIXES};
     sc_region r = {.fd = -1};
     memcpy(image, b->image, ROOM);
     if (sc_layout_fit(&o, &r, why, sizeof why) != SC_OK) abort();
@@ -333,6 +366,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     sc_close(c);
     if (data[0] & READ_ONLY || open_it(0, data[2], &c) != SC_OK) return 0;
     look(c, NOW);
+    prompts(c, data[2], NOW);
+    sc_prefix_clear(c);
     sc_part part = part_of(c, 0);
     uint64_t removed;
     sc_clear(c, &part, &removed);

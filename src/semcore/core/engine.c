@@ -20,10 +20,9 @@ static void at_work(sc_region *r, bool yes) {
     atomic_thread_fence(memory_order_release); /* before, and after, whatever the writer changes */
 }
 
-int sc_engine_lock(sc_cache *c) {
+/* rc: of sc_lock. */
+static int begin(sc_cache *c, int rc) {
     sc_region *r = &c->r;
-    if (r->read_only) return SC_EREADONLY;
-    int rc = sc_lock(r);
     if (rc < 0) return rc;
     if (rc == SC_OWNER_DIED || SC_LOAD(&r->h->writing)) r->suspect = true;
     at_work(r, true);
@@ -31,6 +30,10 @@ int sc_engine_lock(sc_cache *c) {
     if (rc != SC_OK) sc_unlock(r);
     return rc;
 }
+
+int sc_engine_lock(sc_cache *c) { return c->r.read_only ? SC_EREADONLY : begin(c, sc_lock(&c->r)); }
+
+int sc_engine_try_lock(sc_cache *c) { return c->r.read_only ? SC_EREADONLY : begin(c, sc_try_lock(&c->r)); }
 
 void sc_engine_unlock(sc_cache *c) {
     if (sc_engine_settle(c) == SC_OK) at_work(&c->r, false); /* else the next owner of the lock tries again */
@@ -51,6 +54,9 @@ static int check_options(const sc_options *o, char *why, size_t n) {
     else if (o->storage > SC_I8) snprintf(why, n, "storage: %u is not a vector storage", o->storage);
     else if (o->threads > SC_MAX_THREADS) snprintf(why, n, "threads: expected at most %d, got %u", SC_MAX_THREADS, o->threads);
     else if (!(o->recall >= 0 && o->recall <= 1)) snprintf(why, n, "recall: expected 0 to 1, got %g", (double)o->recall);
+    else if (!sc_prefix_possible(o->prefix_blocks, o->prefix_block, o->prefix_group, o->prefix_hash))
+        snprintf(why, n, "prefix: %u blocks of %u tokens in groups of %u are out of range", o->prefix_blocks, o->prefix_block,
+                 o->prefix_group);
     else if (o->policy > SC_POLICY_LFU) snprintf(why, n, "policy: %u is not a policy", o->policy);
     else if (o->max_entries > SC_MAX_ENTRIES) snprintf(why, n, "max_entries: %u is over 2^30", o->max_entries);
     else if (o->fingerprint && strlen(o->fingerprint) >= SC_FINGERPRINT)
@@ -112,6 +118,7 @@ int sc_open(const sc_options *o, sc_cache **out, char *why, size_t why_len) {
     c->policy = (int)o->policy;
     c->threads = o->threads ? o->threads : 1;
     c->recall = o->recall;
+    c->prefix_policy = o->policy == SC_POLICY_LFU ? SC_POLICY_LFU : SC_POLICY_LRU;
     for (int tries = 0; tries < 100 && (rc = open_once(o, c, why, why_len)) == SC_EMOVED; tries++) {}
     if (rc == SC_EMOVED) rc = failed(SC_EREGION, o->path, "is replaced again and again", why, why_len);
     if (rc != SC_OK) free(c);
@@ -144,7 +151,9 @@ bool sc_exclusive(sc_cache *c, const char *path) {
 }
 void sc_describe(const sc_cache *c, sc_options *o, char *fingerprint) {
     const sc_region *r = &c->r;
-    *o = (sc_options){.dim = r->dim, .storage = r->storage, .max_entries = r->max_entries, .max_bytes = r->max_bytes};
+    *o = (sc_options){.dim = r->dim, .storage = r->storage, .max_entries = r->max_entries, .max_bytes = r->max_bytes,
+                        .prefix_blocks = r->prefix.blocks, .prefix_block = r->prefix.block, .prefix_group = r->prefix.group,
+                        .prefix_hash = r->prefix.hash, .prefix_seed = r->prefix.seed};
     memcpy(fingerprint, r->h->fingerprint, SC_FINGERPRINT);
 }
 

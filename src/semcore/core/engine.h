@@ -10,6 +10,7 @@ struct sc_cache {
     int policy;
     uint32_t threads;
     float recall; /* 0: as it suits */
+    int prefix_policy;
 };
 
 static inline uint32_t sc_key_tag(const uint64_t key[2]) { return (uint32_t)key[0]; }
@@ -20,6 +21,9 @@ void sc_key(const sc_region *r, sc_part part, const void *text, size_t len, uint
 int sc_engine_lock(sc_cache *c);
 /* Recovers when the region became suspect meanwhile, and lets go. */
 void sc_engine_unlock(sc_cache *c);
+int sc_engine_try_lock(sc_cache *c); /* or SC_EBUSY */
+/* Under the lock: so many free value blocks and slots. What expired goes first, then victims. */
+int sc_engine_room(sc_cache *c, uint32_t blocks, uint32_t slots, int64_t now);
 int sc_engine_settle(sc_cache *c); /* recovers if the region is suspect */
 
 /* The live slot of a key, or SC_NIL; lock-free. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "engine.h"
+#include "prefix/prefix.h"
 #include "region/partition.h"
 #include "semantic/lanes.h"
 #include "tags/tags.h"
@@ -105,7 +106,8 @@ static const char *check_free(const sc_region *r, const census *n) {
 
 static const char *validate(const sc_region *r, uint8_t *listed) {
     census n = {0, 0, 0};
-    const char *why = mark_lists(r, listed) ? NULL : "a partition's list or size is wrong";
+    const char *why = sc_prefix_audit(r, &n.blocks);
+    if (!why) why = mark_lists(r, listed) ? NULL : "a partition's list or size is wrong";
     for (uint32_t slot = 0; slot < sc_slot_high(r) && !why; slot++)
         if (sc_entry_live(r, slot)) why = check_entry(r, slot, &n, listed);
     if (!why && n.live != SC_LOAD(&r->h->state.entries)) why = "the count of entries is wrong";

@@ -2,6 +2,7 @@
 #include "engine.h"
 #include "eviction/policy.h"
 #include "eviction/wheel.h"
+#include "prefix/prefix.h"
 #include "semantic/codes.h"
 #include "tags/tags.h"
 
@@ -32,20 +33,27 @@ static int check_put(const sc_region *r, const sc_put *p) {
     return SC_OK;
 }
 
-static bool has_room(const sc_region *r, uint32_t blocks) {
+static bool has_room(const sc_region *r, uint32_t blocks, uint32_t slots) {
     const sc_state *s = &r->h->state;
-    return SC_LOAD(&s->entries) < r->max_entries && SC_LOAD(&s->free_blocks) >= blocks;
+    return SC_LOAD(&s->entries) + slots <= r->max_entries && SC_LOAD(&s->free_blocks) >= blocks;
 }
 
-/* Room for one more entry of so many blocks: what expired goes first, then victims. */
-static int make_room(sc_cache *c, uint32_t blocks, int64_t now) {
-    if (has_room(&c->r, blocks)) return SC_OK;
+/* Values of entries and those of prefixes share the blocks: prefixes give way when they have more than half. */
+static bool victim_goes(sc_cache *c, uint32_t slots) {
+    const sc_state *s = &c->r.h->state;
+    bool full = SC_LOAD(&s->entries) + slots > c->r.max_entries; /* of slots: prefixes have none */
+    if (!full && c->r.h->prefix.mark_blocks > c->r.nblocks / 2 && sc_mark_oldest(&c->r)) return true;
+    uint32_t victim = sc_victim(&c->r, c->policy);
+    if (victim == SC_NIL) return sc_mark_oldest(&c->r);
+    evict_one(c, victim);
+    return true;
+}
+
+int sc_engine_room(sc_cache *c, uint32_t blocks, uint32_t slots, int64_t now) {
+    if (has_room(&c->r, blocks, slots)) return SC_OK;
     sc_wheel_advance(&c->r, now, true, expire_one);
-    while (!has_room(&c->r, blocks)) {
-        uint32_t victim = sc_victim(&c->r, c->policy);
-        if (victim == SC_NIL) return SC_EREGION; /* nothing is live and still no room: damaged */
-        evict_one(c, victim);
-    }
+    while (!has_room(&c->r, blocks, slots))
+        if (!victim_goes(c, slots)) return SC_EREGION; /* nothing is live and still no room: damaged */
     return SC_OK;
 }
 
@@ -117,11 +125,11 @@ static int put_locked(sc_cache *c, const sc_put *p, const sc_entry *sums, int64_
         old = SC_NIL;
     }
     uint16_t count = old == SC_NIL ? count_of(c, p, sums->key[1]) : sc_hot_count(r, old);
-    if (old != SC_NIL && !has_room(r, blocks_of(p))) {
+    if (old != SC_NIL && !has_room(r, blocks_of(p), 1)) {
         sc_engine_remove(r, old); /* no room for both */
         old = SC_NIL;
     }
-    int rc = make_room(c, blocks_of(p), now);
+    int rc = sc_engine_room(c, blocks_of(p), 1, now);
     uint32_t slot = rc == SC_OK ? sc_slot_take(r) : SC_NIL;
     if (slot == SC_NIL) return SC_EREGION;
     sc_hot_new(r, slot, count, density_of(p));

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine.h"
+#include "prefix/prefix.h"
 #include "region/partition.h"
 #include "semantic/codes.h"
 #include "semantic/lanes.h"
@@ -22,15 +23,15 @@ static void let_go(owners *o, const sc_region *r, uint32_t block, uint32_t n) {
     for (; n > 0; n--, block = SC_LOAD(&r->chain[block])) o->bits[block / 8] &= (uint8_t)~(1 << (block % 8));
 }
 
-/* Claims an entry's chain and ends it; false, and nothing is claimed, if it is broken or shares a block. */
-static bool claim(const sc_region *r, owners *o, const sc_entry *e) {
-    uint32_t n = sc_blocks_for(sc_payload_bytes(e)), block = e->block, last = SC_NIL, got = 0;
+/* Claims a chain and ends it; false, and nothing is claimed, if it is broken or shares a block. */
+static bool claim(const sc_region *r, owners *o, uint32_t head, uint64_t bytes) {
+    uint32_t n = sc_blocks_for(bytes), block = head, last = SC_NIL, got = 0;
     for (; got < n && block < r->nblocks && !held(o, block); got++) {
         hold(o, block);
         last = block;
         block = SC_LOAD(&r->chain[block]);
     }
-    if (got < n) let_go(o, r, e->block, got);
+    if (got < n) let_go(o, r, head, got);
     else if (n > 0) SC_STORE(&r->chain[last], SC_NIL);
     return n > 0 ? got == n : block == SC_NIL;
 }
@@ -69,10 +70,27 @@ static void drop_torn(sc_region *r) {
     }
 }
 
+static bool claim_entry(const sc_region *r, owners *o, uint32_t slot) {
+    return claim(r, o, r->entries[slot].block, sc_payload_bytes(&r->entries[slot]));
+}
+
+/* Values of prefixes; one that shares a block goes without giving it back. */
+static void claim_marks(sc_region *r, owners *o) {
+    for (uint32_t i = 0; i < r->h->prefix.mark_high; i++) {
+        sc_mark *m = &r->prefix.marks[i];
+        if (m->run == SC_NIL || claim(r, o, m->block, m->len)) continue;
+        r->h->prefix.mark_blocks -= sc_blocks_for(m->len);
+        m->block = SC_NIL;
+        m->len = 0;
+        sc_mark_drop(r, i);
+        sc_count(r, SC_DAMAGED, 1);
+    }
+}
+
 static void claim_blocks(sc_region *r, owners *o) {
     for (uint32_t slot = 0; slot < r->max_entries; slot++) {
         seen(r, 1, slot);
-        if (!sc_entry_live(r, slot) || claim(r, o, &r->entries[slot])) continue;
+        if (!sc_entry_live(r, slot) || claim_entry(r, o, slot)) continue;
         sc_count(r, SC_DAMAGED, 1);
         sc_entry_free(r, slot);
     }
@@ -117,8 +135,13 @@ int sc_engine_recover(sc_cache *c) {
     SC_STORE(&r->h->to_pass, r->max_entries);
     SC_STORE(r->exact.moves, 0);
     SC_STORE(r->partitions.moves, 0);
+    if (sc_prefix_salvage(r) != SC_OK) {
+        free(o.bits);
+        return SC_ENOMEM;
+    }
     drop_torn(r);
     claim_blocks(r, &o);
+    claim_marks(r, &o);
     sc_region_reset(r);
     sc_model_recover(r);
     free_the_rest(r, &o);

@@ -24,6 +24,10 @@
 #define SC_MAX_TOP 64         /* most candidates that one search returns */
 #define SC_FINGERPRINT 120    /* bytes kept of the embedder's fingerprint, NUL included */
 #define SC_SECRET 192         /* bytes of hash secret in the header */
+#define SC_MAX_PREFIX_BLOCKS (1u << 26)
+#define SC_MAX_PREFIX_BLOCK 256 /* tokens of a block */
+#define SC_MAX_PREFIX_GROUP 64  /* blocks of a group */
+#define SC_MAX_REPLICAS 1024
 
 enum sc_error {
     SC_OK = 0,
@@ -37,6 +41,7 @@ enum sc_error {
     SC_EIO = -8,        /* the operating system said no; errno tells why */
     SC_EUNSUPPORTED = -9, /* not available on this platform */
     SC_EREADONLY = -10, /* opened for reading */
+    SC_EBUSY = -13,     /* somebody else has the lock */
     SC_EINTR = -12,     /* a signal came while waiting for others: call again */
     SC_ELOST = -11      /* the file was truncated, or its disk failed, while it was mapped */
 };
@@ -44,6 +49,11 @@ enum sc_error {
 enum sc_storage { SC_F16 = 0, SC_F32 = 1, SC_I8 = 2 };
 enum sc_policy { SC_POLICY_VALUE = 0, SC_POLICY_LRU = 1, SC_POLICY_LFU = 2 };
 enum sc_text_kind { SC_TEXT_STR = 0, SC_TEXT_BYTES = 1 };
+enum sc_prefix_hash {
+    SC_HASH_KEYED = 0,   /* XXH3-128 with the region's secret, in groups */
+    SC_HASH_ROLLING = 1, /* XXH3-64 of each block, rolled: as some routers and engines publish */
+    SC_HASH_GIVEN = 2    /* the caller computes 64-bit hashes */
+};
 enum sc_layer { SC_LAYER_EXACT = 0, SC_LAYER_SEMANTIC = 1 };
 
 
@@ -67,7 +77,14 @@ typedef struct sc_options {
     const char *fingerprint;  /* of the embedder */
     bool read_only;           /* an existing file, of which nothing is changed */
     const uint8_t *secret;    /* SC_SECRET bytes for a new region; NULL: random ones */
+    uint32_t prefix_blocks;   /* of the prefix index; 0: none, or whatever the file has */
+    uint32_t prefix_block;    /* tokens of a block */
+    uint32_t prefix_group;    /* blocks that are hashed as one at first */
+    uint32_t prefix_hash;     /* enum sc_prefix_hash */
+    uint64_t prefix_seed;     /* of SC_HASH_ROLLING */
 } sc_options;
+
+typedef struct sc_hash128 { uint64_t low, high; } sc_hash128;
 
 /* (namespace, context) as one keyed hash: the first half is the namespace's alone. */
 typedef struct sc_part { uint64_t ns, all; } sc_part;
@@ -206,6 +223,62 @@ uint32_t sc_most_cells(const sc_cache *c, uint32_t *groups);
 int sc_learn(sc_cache *c, const sc_learnt *learnt, uint32_t generation);
 /* Recodes up to `most` blocks of 32 rows; `left`: whether there are more. Lookups go on, and writers between blocks. */
 int sc_recode(sc_cache *c, uint32_t most, int *left);
+
+/* ---- prefixes: core/prefix/prefix.h ---- */
+
+/* A sequence of blocks, hashed as far as it was needed. */
+typedef struct sc_prompt {
+    const void *data;         /* the whole blocks; NULL: all hashes are there */
+    sc_hash128 *hashes;       /* of the first groups; room for blocks / group */
+    uint32_t blocks, group;
+    uint32_t hashed;          /* groups whose hashes are there */
+    bool is_signed;           /* the data are int32, and none may be negative */
+    sc_hash128 root;
+} sc_prompt;
+
+typedef struct sc_match {
+    uint32_t blocks;          /* that are known from the front on */
+    uint32_t value_at;        /* blocks in front of the deepest live value on them; 0: there is none */
+    uint32_t value_len;
+    uint8_t value_kind;
+} sc_match;
+
+typedef struct sc_attach {    /* what an insert leaves at the end of the prompt */
+    uint32_t replica;         /* that holds all of it, or SC_NIL */
+    const void *value;        /* or NULL */
+    size_t value_len;
+    uint8_t value_kind;
+    int64_t expires;          /* of the value */
+} sc_attach;
+
+typedef struct sc_inserted { uint32_t known, blocks; bool stored; } sc_inserted;
+
+typedef struct sc_prefix_stats {
+    uint64_t blocks, max_blocks, runs, max_runs, values, value_blocks, pins, notes, max_notes, lost, evicted, bytes;
+} sc_prefix_stats;
+
+sc_hash128 sc_prefix_root(const sc_cache *c, const void *ns, size_t len);
+/* The hash of one more unit of any size: what it is, and its text. */
+sc_hash128 sc_prefix_unit(const sc_cache *c, sc_hash128 before, const void *head, size_t head_len, const void *text, size_t len);
+/* The key of a block that engines know by this 64-bit hash. */
+sc_hash128 sc_prefix_key(const sc_cache *c, sc_hash128 root, uint64_t hash);
+/* Of SC_HASH_ROLLING: the hashes of so many blocks from data on. */
+void sc_prefix_roll(const sc_cache *c, const void *data, uint32_t blocks, uint64_t *out);
+
+/* The longest prefix that is there. touch: it counts as used. The value is copied if it fits into `room` bytes at `to`. scores: how many
+ * blocks each of so many replicas holds. wait false: SC_EBUSY rather than waiting for the lock. */
+int sc_prefix_match(sc_cache *c, sc_prompt *p, bool touch, bool wait, int64_t now, void *to, size_t room,
+                    uint32_t *scores, uint32_t replicas, sc_match *out);
+int sc_prefix_insert(sc_cache *c, sc_prompt *p, const sc_attach *what, int64_t now, sc_inserted *out);
+/* Pins what matches, or takes back the deepest pin on it; blocks: 0 if there is none. */
+int sc_prefix_pin(sc_cache *c, sc_prompt *p, bool pin, uint32_t *blocks);
+int sc_prefix_forget(sc_cache *c, uint32_t replica, uint64_t *runs);
+/* What engines publish, by keys: n blocks behind `after` (NULL: at the front). SC_ENOTFOUND: `after` is not there. */
+int sc_prefix_stored(sc_cache *c, const sc_hash128 *after, const sc_hash128 *keys, uint32_t n, uint32_t replica);
+int sc_prefix_removed(sc_cache *c, const sc_hash128 *keys, uint32_t n, uint32_t replica);
+int sc_prefix_clear(sc_cache *c);
+void sc_prefix_stats_get(sc_cache *c, sc_prefix_stats *out);
+const char *sc_prefix_validate(sc_cache *c);
 
 /* ---- inspection ---- */
 void sc_stats_get(sc_cache *c, sc_stats *out);

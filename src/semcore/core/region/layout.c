@@ -26,6 +26,18 @@ static void size_lanes(sc_region *r) {
     while (r->dim && r->moved_mask + 1 < MOST_MOVED && r->moved_mask + 1 < n / 16) r->moved_mask = 2 * r->moved_mask + 1;
 }
 
+#define RUNS_FOR_EACH 4096 /* so many runs before one has to serve several blocks, */
+#define BLOCKS_OF_A_RUN 11 /* namely so many on average */
+
+/* 27.8 bytes a block where there are many. */
+static void size_prefix(sc_prefix *p) {
+    uint32_t few = p->blocks < RUNS_FOR_EACH ? p->blocks : RUNS_FOR_EACH;
+    p->nlines = p->blocks ? (uint32_t)((uint64_t)p->blocks * 6 / 5 / SC_LINE + SC_MOST_SHIFT + 2) : 0;
+    p->nruns = p->blocks / BLOCKS_OF_A_RUN > few ? p->blocks / BLOCKS_OF_A_RUN : few;
+    p->nnotes = p->nruns + (p->blocks ? 1024 : 0);
+    p->nmarks = p->blocks / 64 + (p->blocks ? few : 0);
+}
+
 /* Sets the sizes that follow from the geometry in r, binds the parts to base and returns the
  * offset behind the last part; base may be NULL to measure only. */
 static size_t place(sc_region *r, uint8_t *base) {
@@ -62,6 +74,13 @@ static size_t place(sc_region *r, uint8_t *base) {
     r->slot_vector_bytes = (at - before) / n;
     PART(models, uint8_t *, r->learns ? 2 * sc_model_bytes(r->dim) : 0);
     PART(centres, sc_centre *, 2 * sizeof(sc_centre) * (r->ncells + r->ngroups));
+    size_prefix(&r->prefix);
+    PART(prefix.lines, sc_line *, sizeof(sc_line) * r->prefix.nlines);
+    PART(prefix.over, sc_a8 *, r->prefix.nlines);
+    PART(prefix.runs, sc_run *, sizeof(sc_run) * r->prefix.nruns);
+    PART(prefix.heap, uint32_t *, (size_t)4 * r->prefix.nruns);
+    PART(prefix.notes, sc_note *, sizeof(sc_note) * r->prefix.nnotes);
+    PART(prefix.marks, sc_mark *, sizeof(sc_mark) * r->prefix.nmarks);
     PART(chain, sc_a32 *, (size_t)4 * r->nblocks);
     at = sc_align(at, PAGE);
     PART(blocks, uint8_t *, (size_t)SC_BLOCK * r->nblocks);
@@ -76,6 +95,14 @@ static size_t bare(sc_region *r, uint32_t entries) {
     r->max_entries = entries;
     r->nblocks = 0;
     return place(r, (uint8_t *)64); /* any aligned non-null base: pointers are not followed */
+}
+
+static void set_prefix(const sc_options *o, sc_region *r) {
+    r->prefix.blocks = o->prefix_blocks;
+    r->prefix.block = o->prefix_block;
+    r->prefix.group = o->prefix_group;
+    r->prefix.hash = o->prefix_hash;
+    r->prefix.seed = o->prefix_seed;
 }
 
 static uint32_t entries_for(sc_region *r, uint64_t max_bytes) {
@@ -93,12 +120,13 @@ int sc_layout_fit(const sc_options *o, sc_region *r, char *why, size_t why_len) 
     r->vector_bytes = vector_bytes(o);
     r->plane = o->dim ? sc_align((o->dim + 1) / 2, 32) : 0;
     r->max_bytes = o->max_bytes;
+    set_prefix(o, r);
     uint32_t entries = o->max_entries ? o->max_entries : entries_for(r, o->max_bytes);
     size_t fixed = bare(r, entries) + PAGE;
     if (fixed + 16 * (SC_BLOCK + 4) > o->max_bytes) {
         snprintf(why, why_len,
-                 "max_bytes: %llu bytes cannot hold max_entries=%u of dim=%u, which take %llu before any value",
-                 (unsigned long long)o->max_bytes, entries, o->dim, (unsigned long long)fixed);
+                 "max_bytes: %llu bytes cannot hold max_entries=%u of dim=%u and prefix_blocks=%u, which take %llu before any value",
+                 (unsigned long long)o->max_bytes, entries, o->dim, o->prefix_blocks, (unsigned long long)fixed);
         return SC_EARG;
     }
     uint64_t blocks = (o->max_bytes - fixed) / (SC_BLOCK + 4);
@@ -114,6 +142,7 @@ int sc_layout_fit(const sc_options *o, sc_region *r, char *why, size_t why_len) 
 uint64_t sc_bytes_for(const sc_options *o, uint64_t blocks) {
     sc_region r = {.dim = o->dim, .storage = o->storage, .vector_bytes = vector_bytes(o)};
     r.plane = o->dim ? sc_align((o->dim + 1) / 2, 32) : 0;
+    set_prefix(o, &r);
     return sc_align(bare(&r, o->max_entries) + (blocks < 16 ? 16 : blocks) * (SC_BLOCK + 4), PAGE) + 2 * PAGE;
 }
 

@@ -23,6 +23,7 @@ int sc_lock(sc_region *r) {
     AcquireSRWLockExclusive((SRWLOCK *)r->h->lock);
     return SC_LOCKED;
 }
+int sc_try_lock(sc_region *r) { return TryAcquireSRWLockExclusive((SRWLOCK *)r->h->lock) ? SC_LOCKED : SC_EBUSY; }
 void sc_unlock(sc_region *r) { ReleaseSRWLockExclusive((SRWLOCK *)r->h->lock); }
 #else
 #include <pthread.h>
@@ -65,8 +66,7 @@ static int wait_for(sc_region *r) {
     return rc;
 }
 
-int sc_lock(sc_region *r) {
-    int rc = wait_for(r);
+static int taken(sc_region *r, int rc) {
     if (mutex_lost(r)) return SC_ELOST;
     if (rc == EOWNERDEAD) pthread_mutex_consistent(mutex(r));
     else if (rc != 0) return SC_EREGION; /* no mutex that we made */
@@ -76,7 +76,18 @@ int sc_lock(sc_region *r) {
     }
     return rc == EOWNERDEAD ? SC_OWNER_DIED : SC_LOCKED;
 }
+
+int sc_lock(sc_region *r) { return taken(r, wait_for(r)); }
+
+int sc_try_lock(sc_region *r) {
+    int rc = pthread_mutex_trylock(mutex(r));
+    return rc == EBUSY && !mutex_lost(r) ? SC_EBUSY : taken(r, rc);
+}
 #else
+int sc_try_lock(sc_region *r) {
+    int rc = pthread_mutex_trylock(mutex(r));
+    return rc == 0 ? SC_LOCKED : rc == EBUSY ? SC_EBUSY : SC_EREGION;
+}
 int sc_lock(sc_region *r) { return pthread_mutex_lock(mutex(r)) == 0 ? SC_LOCKED : SC_EREGION; }
 #endif
 #endif

@@ -57,6 +57,13 @@ static uint64_t derived_sum(const sc_region *r) {
         sum64(r->h, r->wheel, 4 * 64 * SC_LEVELS),
         sum64(r->h, r->tagheads, (size_t)4 * r->ntagheads),
         sum64(r->h, r->chain, (size_t)4 * blocks),
+        sum64(r->h, &r->h->prefix, sizeof r->h->prefix),
+        sum64(r->h, r->prefix.lines, sizeof(sc_line) * r->prefix.nlines),
+        sum64(r->h, r->prefix.over, r->prefix.nlines),
+        sum64(r->h, r->prefix.runs, sizeof(sc_run) * r->prefix.nruns),
+        sum64(r->h, r->prefix.heap, (size_t)4 * r->prefix.nruns),
+        sum64(r->h, r->prefix.notes, sizeof(sc_note) * r->prefix.nnotes),
+        sum64(r->h, r->prefix.marks, sizeof(sc_mark) * r->prefix.nmarks),
         nodes_sum(r, slots),
     };
     return sum64(r->h, sums, sizeof sums);
@@ -67,6 +74,8 @@ static bool at_home(int fd, const sc_header *h) {
     sc_home here;
     return sc_os_home(fd, &here) && memcmp(&here, &h->home, sizeof here) == 0;
 }
+
+bool sc_region_at_home(const sc_region *r) { return !r->file || at_home(r->fd, r->h); }
 
 /* On the same start of the machine a file is what its processes made of it, killed or not; it is at
  * fault only if one of them died at writing. After another start, or as a copy, it has to prove itself. */
@@ -125,11 +134,17 @@ static int format(const sc_options *o, sc_region *r) {
     h->blocks = r->nblocks;
     h->max_bytes = r->max_bytes;
     h->total = r->total;
+    h->prefix_blocks = r->prefix.blocks;
+    h->prefix_block = r->prefix.block;
+    h->prefix_group = r->prefix.group;
+    h->prefix_hash = r->prefix.hash;
+    h->prefix_seed = r->prefix.seed;
     snprintf(h->fingerprint, sizeof h->fingerprint, "%s", o->fingerprint ? o->fingerprint : "");
     uint64_t seed;
     if (!sc_os_random(h->secret, SC_SECRET) || !sc_os_random(&seed, sizeof seed)) return SC_EIO;
     if (o->secret) memcpy(h->secret, o->secret, SC_SECRET);
     sc_region_reset(r);
+    h->prefix = SC_NO_PREFIXES;
     SC_STORE(&h->state.random, seed | 1);
     uint64_t magic; /* last, in one store: a process killed before leaves a file that is made anew */
     memcpy(&magic, SC_MAGIC, 8);
@@ -159,12 +174,19 @@ static int read_header(const char *path, const sc_header *h, uint64_t size, sc_o
     if (h->dim > SC_MAX_DIM || h->storage > SC_I8 || h->max_entries == 0 ||
         h->max_entries > SC_MAX_ENTRIES || !memchr(h->fingerprint, 0, SC_FINGERPRINT) || h->total > h->max_bytes)
         return refuse(why, n, "%s is corrupt: impossible geometry (dim %lld, storage %lld)", path, h->dim, h->storage);
+    if (!sc_prefix_possible(h->prefix_blocks, h->prefix_block, h->prefix_group, h->prefix_hash))
+        return refuse(why, n, "%s is corrupt: impossible prefix index (%lld blocks of %lld)", path, h->prefix_blocks, h->prefix_block);
     if (size < h->total)
         return refuse(why, n, "%s is truncated: %lld bytes, expected %lld", path, (long long)size, (long long)h->total);
     o->dim = h->dim;
     o->storage = h->storage;
     o->max_entries = h->max_entries;
     o->max_bytes = h->max_bytes;
+    o->prefix_blocks = h->prefix_blocks;
+    o->prefix_block = h->prefix_block;
+    o->prefix_group = h->prefix_group;
+    o->prefix_hash = h->prefix_hash;
+    o->prefix_seed = h->prefix_seed;
     return SC_OK;
 }
 
@@ -174,6 +196,23 @@ static int differ(char *why, size_t n, const char *path, const char *what, const
                   const char *remedy) {
     snprintf(why, n, "%s was made with %s'%s', opened with '%s'%s", path, what, have, want, remedy);
     return SC_EREGION;
+}
+
+/* Who asks for no prefix index takes the file as it is. */
+static int agree_prefix(const sc_options *want, const sc_options *have, char *why, size_t n) {
+    if (!want->prefix_blocks) return SC_OK;
+    if (want->prefix_blocks != have->prefix_blocks)
+        return refuse(why, n, "%s was made with prefix_blocks=%lld, opened with %lld", want->path, have->prefix_blocks, want->prefix_blocks);
+    if (want->prefix_block != have->prefix_block)
+        return refuse(why, n, "%s was made with prefix block=%lld, opened with %lld", want->path, have->prefix_block, want->prefix_block);
+    if (want->prefix_group != have->prefix_group)
+        return refuse(why, n, "%s was made with prefix group=%lld, opened with %lld", want->path, have->prefix_group, want->prefix_group);
+    if (want->prefix_hash != have->prefix_hash)
+        return refuse(why, n, "%s was made with prefix hash %lld, opened with %lld", want->path, have->prefix_hash, want->prefix_hash);
+    if (want->prefix_seed != have->prefix_seed)
+        return refuse(why, n, "%s was made with prefix seed %lld, opened with %lld", want->path,
+                      (long long)have->prefix_seed, (long long)want->prefix_seed);
+    return SC_OK;
 }
 
 /* The caller's wishes against what the file is. */
@@ -188,6 +227,8 @@ static int agree(const sc_options *want, const sc_options *have, const sc_header
         return refuse(why, n, "%s was made with dim=%lld, opened with dim=%lld", path, have->dim, want->dim);
     if (want->storage != have->storage)
         return differ(why, n, path, "vector storage ", STORAGES[have->storage], STORAGES[want->storage], "");
+    int rc = agree_prefix(want, have, why, n);
+    if (rc != SC_OK) return rc;
     if (want->max_entries && want->max_entries != have->max_entries)
         return refuse(why, n, "%s was made with max_entries=%lld, opened with %lld", path, have->max_entries, want->max_entries);
     if (want->max_bytes && want->max_bytes != have->max_bytes)

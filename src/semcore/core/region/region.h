@@ -1,11 +1,12 @@
 /* The region: everything of a cache in one mapping, private or a file.
  *
  *   header | hot | entries | exact | partitions | links | sketch | wheel | tagheads | vectors | scales | high | low |
- *   leading | place | lanes | owner | coded | lists | moved | models | centres | chain | blocks
+ *   leading | place | lanes | owner | coded | lists | moved | models | centres |
+ *   lines | over | runs | heap | notes | marks | chain | blocks
  *
  * Parts are addressed by slot and block numbers, never by pointers. The header's first half, the
- * entries, their vectors and value chains are the truth; everything else is a function of the
- * committed entries, and recovery makes it anew.
+ * entries, their vectors and value chains are the truth; of the prefix index the runs' tails and the lines
+ * that they lead to, and its marks. Everything else is a function of them, and recovery makes it anew.
  * Offsets are recomputed from the geometry on opening; nothing in a file is trusted as an address.
  */
 #ifndef SC_REGION_H
@@ -14,6 +15,7 @@
 #include "../common.h"
 #include "../exact/table.h"
 #include "learnt.h"
+#include "prefixes.h"
 
 #define SC_MAGIC "semcore\x1a"
 #define SC_UNFINISHED "semcore+" /* the magic of a file while it is made */
@@ -60,6 +62,8 @@ typedef struct sc_header {
     uint32_t version, byte_order;
     uint32_t dim, storage, max_entries, blocks;
     uint64_t max_bytes, total;
+    uint32_t prefix_blocks, prefix_block, prefix_group, prefix_hash;
+    uint64_t prefix_seed;
     char fingerprint[SC_FINGERPRINT];
     uint8_t secret[SC_SECRET];
     uint64_t header_sum;       /* of all above */
@@ -71,6 +75,7 @@ typedef struct sc_header {
     sc_a32 passed, to_pass;    /* slots that a recovery under way has seen, and will have; else 0 */
     _Alignas(64) uint8_t lock[SC_LOCK_BYTES];
     _Alignas(64) sc_state state;
+    _Alignas(64) sc_prefix_state prefix;
     _Alignas(64) sc_a32 tick;  /* counts accesses; readers write it */
     _Alignas(64) sc_shard ledger[SC_SHARDS];
 } sc_header;
@@ -122,6 +127,7 @@ typedef struct sc_region {
     sc_a32 *moved;             /* the last rows that changed lanes, moved_mask + 1 of them */
     uint8_t *models;           /* two of them: semantic/model.h */
     sc_centre *centres;        /* ncells + ngroups for each: semantic/cells.h */
+    sc_prefix prefix;
     uint8_t *blocks;
 
     uint32_t dim, storage, max_entries, nblocks, ntagheads, sketch_lines;
@@ -150,6 +156,7 @@ int sc_region_peek(const char *path, sc_options *o, char *fingerprint, int *reco
 void sc_region_close(sc_region *r);
 int sc_region_flush(sc_region *r);
 bool sc_region_sound(const sc_region *r);  /* opened alone: nothing to recover */
+bool sc_region_at_home(const sc_region *r); /* private, or a file last open on this start of the machine */
 void sc_region_mark_open(sc_region *r);
 void sc_region_mark_clean(sc_region *r);
 bool sc_region_lost(const sc_region *r);
@@ -165,6 +172,7 @@ void sc_layout_bind(sc_region *r, void *base);
 enum { SC_LOCKED = 0, SC_OWNER_DIED = 1 };
 int sc_lock_init(sc_region *r);
 int sc_lock(sc_region *r); /* or SC_ELOST, SC_EREGION */
+int sc_try_lock(sc_region *r); /* or SC_EBUSY: somebody has it */
 void sc_unlock(sc_region *r);
 
 static inline bool sc_slot_ok(const sc_region *r, uint32_t slot) { return slot < r->max_entries; }

@@ -1,0 +1,52 @@
+"""Where two prompts part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from semcore.prefix.chat import chat_units
+from semcore.prefix.index import Difference
+
+
+def explain(a: Any, b: Any, block: int) -> Difference | None:
+    """See `PrefixIndex.explain`."""
+    if _is_chat(a) != _is_chat(b) or isinstance(a, (str, bytes)) != isinstance(b, (str, bytes)):
+        raise TypeError("b: expected a prompt of the same kind as a: tokens, text or a chat")
+    if _is_chat(a):
+        return _of_chats(chat_units(a), chat_units(b))
+    if isinstance(a, (str, bytes)):
+        return _of_elements(_raw(a), _raw(b), 4 * block)
+    return _of_elements(list(a), list(b), block)
+
+
+def _is_chat(seq: Any) -> bool:
+    return isinstance(seq, Mapping) or (isinstance(seq, list) and bool(seq) and isinstance(seq[0], Mapping))
+
+
+def _raw(text: str | bytes) -> bytes:
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+
+
+def _of_chats(a: list[Any], b: list[Any]) -> Difference | None:
+    for k, (x, y) in enumerate(zip(a, b, strict=False)):
+        if x[1:] != y[1:]:
+            first = min(x[0], y[0], key=_order)
+            return Difference(k, first, k)
+    return None
+
+
+def _order(label: str) -> int:
+    return ("tools", "system", "message").index(label.split()[0])
+
+
+def _of_elements(a: Any, b: Any, unit: int) -> Difference | None:
+    n = min(len(a), len(b))
+    low, high = 0, n  # a[:low] == b[:low]
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return Difference(low // unit, f"block {low // unit}", low) if low < n else None
