@@ -19,7 +19,8 @@ def test_import_is_lean():
     code = (
         "import sys, semcore\n"
         "heavy = ['rich', 'matplotlib', 'wordllama', 'tokenizers', 'usearch', 'pydantic', 'onnxruntime',"
-        " 'httpx2', 'asyncio']\n"
+        " 'httpx2', 'asyncio',"
+        " 'semcore.providers', 'genai_prices']\n"
         "print([m for m in heavy if m in sys.modules])"
     )
     assert python("-c", code).stdout == "[]\n"
@@ -39,6 +40,8 @@ def test_a_users_code_is_typed(tmp_path):
         "semcore.Cache(embed=semcore.embed.MiniLM(truncate=True))\n"
         "keyed = semcore.embed.OpenAICompatible('http://localhost/v1', 'm', dim=8)\n"
         "semcore.embed.Static(max_tokens='1')  # type: ignore[arg-type]\n"
+        "cached: int = semcore.ProviderCache.openai('gpt-5.6', price=1.0).estimate({}, 0.0).cached\n"
+        "semcore.ProviderCache.gemini('m', entries='1')  # type: ignore[arg-type]\n"
         "bad: str = cache.stats().hits  # type: ignore[assignment]\n"
     )
     result = python("-m", "mypy", "--strict", "user.py", cwd=tmp_path)
@@ -87,6 +90,7 @@ def test_the_wheel_builds_from_the_sdist(sdist, tmp_path):
         "cache.py",
         "cli/replay.py",
         "embed/http/wire.py",
+        "providers/rules/openai.toml",
     } <= package
     assert not [n for n in package if n.endswith((".c", ".pyx"))]
     assert [n for n in package if n.startswith("_engine.") and n.endswith((".so", ".pyd"))]

@@ -1,4 +1,7 @@
-"""Pictures. Of a replay: hits over time, and with a sweep the hit and error curves. Of an embedder: those."""
+"""Pictures. Of a replay: hits over time, and with a sweep the hit and error curves. Of an embedder: those.
+
+Of recorded requests: reuse by turn, and what providers would charge.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from semcore.cli.report import Report
+from semcore.cli.survey import Survey
 from semcore.embed.quality import Quality
 from semcore.errors import ConfigError
 
@@ -77,3 +81,30 @@ def over_thresholds(axis: Any, report: Report) -> None:
     axis.axvline(report.threshold, color="grey", linestyle=":", label="this replay")
     axis.set(xlabel="threshold (cosine)", ylim=(0, 1))
     axis.legend()
+
+
+def plot_prefix(found: Survey, path: Path) -> None:
+    """Reuse by turn, and the price at the providers and with the changes that save. Raises as `plot` does."""
+    figure, (left, right) = empty(2)
+    buckets = {name: b for name, b in found.turns.items() if b.tokens}
+    seen = np.array([b.seen / b.tokens for b in buckets.values()])
+    lost = np.array([b.lost / b.tokens for b in buckets.values()])
+    left.bar(list(buckets), seen, label="seen before")
+    left.bar(list(buckets), lost, bottom=seen, label="lost behind a change")
+    left.set(xlabel="turn of session", ylabel="share of tokens", ylim=(0, 1))
+    left.legend()
+    bars = [(f"{x.provider} {x.model[:18]}\n{x.how}", x.totals) for x in found.scenarios]
+    bars += [("with the changes", found.together)] if found.together is not None else []
+    names, before = [name for name, _ in bars], np.zeros(len(bars))
+    for part in ("cached", "written", "plain"):
+        width = np.array([getattr(t, part) / max(1, t.tokens) for _, t in bars])
+        right.barh(names, width, left=before, label=part)
+        before = before + width
+    right.plot([t.ratio for _, t in bars], names, "k|", markersize=14, label="price")
+    right.set(xlabel="share of tokens; price relative to no cache", xlim=(0, None))
+    right.invert_yaxis()
+    right.tick_params(axis="y", labelsize=6)
+    right.legend(fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    known = found.seen / max(1, found.tokens)
+    figure.suptitle(f"{Path(found.file).name}: {known:.1%} of {found.tokens:,} tokens seen before")
+    figure.savefig(path, dpi=120)
