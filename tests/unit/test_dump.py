@@ -53,7 +53,7 @@ def contents(path, storage="f16") -> dict:
             if hit is not None:
                 vector = cache._vector_at(hit.id)
                 vector = None if vector is None else vector.tobytes()
-                out[i] = (hit.value, hit.text, hit.saving, round(cache[hit.id].age, 0), vector)
+                out[i] = (hit.value, hit.text, hit.saving, cache[hit.id].age // 60, vector)
     return out
 
 
