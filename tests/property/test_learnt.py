@@ -1,5 +1,7 @@
 """The learnt tiers drop nothing that brute force finds, whatever was learnt and is stored, on every ISA."""
 
+import itertools
+import os
 import threading
 
 import numpy as np
@@ -137,6 +139,32 @@ def with_cells(cache, data, cells=30):
 def recoded(cache):
     while _engine.recode(cache, 64):
         pass
+
+
+def test_random_cases_equal_brute_force():
+    """Any shape coded by a model of any other, with cells or without, some rows gone; some floors are a row's
+    similarity. SEMCORE_CASES: how many (query, floor)."""
+    cases = int(os.environ.get("SEMCORE_CASES", "500"))
+    for seed in itertools.count():
+        rng = np.random.default_rng(seed)
+        kind, other, dim = rng.choice(KINDS), rng.choice(KINDS), int(rng.choice([64, 65, 96, 128, 200]))
+        data = vectors(kind, ROWS, dim, rng)
+        with filled(data, str(rng.choice(["f16", "f32", "i8"])), room=ROOM) as cache:
+            model = learnt.learn(vectors(other, ROWS, dim, rng))
+            if rng.random() < 0.5:
+                model = with_cells(cache, data, int(rng.integers(2, 36)))
+            assert _engine.learn(cache, model, 0, ROWS)
+            _engine.recode(cache, int(rng.integers(1, 80)))
+            for i in rng.integers(ROWS, size=int(rng.integers(0, 400))):
+                cache.delete(f"{i}")
+            for query in queries(data, rng, 30):
+                expected = brute_force(cache, query)
+                ties = [s for s, _ in expected[:40:8]]
+                for floor in (-1.0, 0.3, 0.6, 0.85, 0.9, 0.97, *ties):
+                    agrees(cache._nearest(query, "", None, floor, 12), expected, floor)
+                    cases -= 1
+        if cases <= 0:
+            return
 
 
 @pytest.mark.parametrize("kind", KINDS)

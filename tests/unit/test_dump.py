@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 
 import msgpack
 import numpy as np
@@ -44,16 +45,19 @@ def question(i: int) -> str | bytes:
     return b"raw %d" % i if i % 11 == 0 else f"question {i} ü"
 
 
+NOW = time.time()  # one for all: an age says when an entry was made
+
+
 def contents(path, storage="f16") -> dict:
     """All that a cache knows of each entry that `fill` makes."""
     out = {}
-    with semcore.Cache(path, embed=None, dim=24, storage=storage, read_only=True) as cache:
+    with semcore.Cache(path, embed=None, dim=24, storage=storage, read_only=True, clock=lambda: NOW) as cache:
         for i in range(200):
             hit = cache.get(question(i), namespace=f"n{i % 3}", context={"model": i % 2})
             if hit is not None:
                 vector = cache._vector_at(hit.id)
                 vector = None if vector is None else vector.tobytes()
-                out[i] = (hit.value, hit.text, hit.saving, cache[hit.id].age // 60, vector)
+                out[i] = (hit.value, hit.text, hit.saving, cache[hit.id].age, vector)
     return out
 
 

@@ -43,7 +43,9 @@ def name(namespace: Text, context: object) -> tuple[Text, ...]:
 def find(index: PrefixIndex, prompt: Any, namespace: Text, context: object) -> Hit | None:
     """The value of the longest beginning that has a live one."""
     found = index.match(prompt, namespace=name(namespace, context))
-    return _engine.prefix_hit(found.value, messages_in(prompt, found.value_at)) if found.value_at else None
+    if not found.value_at:
+        return None
+    return _engine.prefix_hit(found.value, messages_in(prompt, found.value_at, found.total))
 
 
 def attach(
@@ -55,12 +57,12 @@ def attach(
     done = index.insert(prompt, value, ttl=ttl, namespace=name(namespace, context))
     if not done.stored:
         raise CapacityError("value: the prefix index has no room for it beside what is pinned and in use")
-    return messages_in(prompt, done.total)
+    return messages_in(prompt, done.total, done.total)
 
 
-def messages_in(prompt: Any, units: int) -> int:
-    """How many whole messages the first units of a chat are; tools and system count as none."""
-    if isinstance(prompt, list) and all(isinstance(message.get("content"), str) for message in prompt):
+def messages_in(prompt: Any, units: int, total: int) -> int:
+    """How many whole messages the first of a chat's total units are; tools and system count as none."""
+    if isinstance(prompt, list) and total == len(prompt):  # each message is one
         return units
     labels = [label for label, _, _ in chat_units(prompt)]
     whole = {label for label in labels[:units] if label.startswith("message ")}

@@ -41,12 +41,17 @@ def _order(label: str) -> int:
 
 
 def _of_elements(a: Any, b: Any, unit: int) -> Difference | None:
-    n = min(len(a), len(b))
-    low, high = 0, n  # a[:low] == b[:low]
+    at = common(a, b)
+    return Difference(at // unit, f"block {at // unit}", at) if at < min(len(a), len(b)) else None
+
+
+def common(a: Any, b: Any) -> int:
+    """Number of equal elements at the beginning of two sequences, found by halving."""
+    low, high = 0, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2
         if a[low:middle] == b[low:middle]:
             low = middle
         else:
             high = middle - 1
-    return Difference(low // unit, f"block {low // unit}", low) if low < n else None
+    return low

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import Any, NamedTuple
 
+from semcore.prefix.explain import common
 from semcore.providers.canonical import Unit, render
 from semcore.providers.prompt import BYTES_A_TOKEN
 from semcore.providers.volatile import VOLATILE, kind_at, span_at
@@ -102,18 +103,6 @@ def setting_of(x: Unit, y: Unit) -> tuple[str, str, str]:
     a, b = dict(x.salt), dict(y.salt)
     name = next((name for name in (*b, *a) if a.get(name) != b.get(name)), "")
     return name, a.get(name, ""), b.get(name, "")
-
-
-def common(a: bytes, b: bytes) -> int:
-    """Number of equal bytes at the beginning, found by halving."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def text_at(data: bytes, at: int) -> tuple[str, int]:

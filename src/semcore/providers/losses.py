@@ -7,8 +7,9 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from semcore.prefix.explain import common
 from semcore.providers.canonical import Unit
-from semcore.providers.difference import Difference, between, common
+from semcore.providers.difference import Difference, between
 from semcore.providers.prompt import BYTES_A_TOKEN
 from semcore.providers.volatile import VOLATILE, span_at
 
