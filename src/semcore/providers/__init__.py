@@ -4,7 +4,7 @@ The map:
 
     cache.py       ProviderCache: estimate, commit, reconcile; results.py: what they answer
     canonical.py   a request as named blocks in rendered order
-    wire/          one file an API: openai, anthropic, gemini, bedrock
+    apis/          one file an API: openai, anthropic, gemini, bedrock
     rules.py       the rules, chosen by model and day; rules/ are the data
     prompt.py      tokens and digests of a request's prefixes
     plan.py        what is read and written by the rules: grid, breakpoints

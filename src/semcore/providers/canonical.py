@@ -16,15 +16,13 @@ a message.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-MEDIA = 1024  # characters of base64 from which on a string is a medium
-BASE64 = re.compile(r"[A-Za-z0-9+/=_\r\n-]*")
-MARKS = ("cache_control", "prompt_cache_breakpoint")
+from semcore.wire import content as raw
+from semcore.wire.canonical import MARKS, blocks, digest, encode
+
 TEXTS = ("text", "input_text", "output_text")
 Salt = tuple[tuple[str, str], ...]
 
@@ -111,7 +109,7 @@ def render(request: Any) -> Rendered:
         return Rendered("units", tuple(request))
     if not isinstance(request, Mapping):
         raise TypeError(f"request: expected a mapping (a provider's JSON body), got {type(request).__name__}")
-    from semcore.providers.wire import anthropic, bedrock, gemini, openai
+    from semcore.providers.apis import anthropic, bedrock, gemini, openai
 
     api = recognised(request)
     renderers = {
@@ -195,25 +193,11 @@ def part(name: str, blocks: Iterable[Block], salt: Salt = ()) -> list[Unit]:
 
 
 def content(value: Any, where: str) -> list[Block]:
-    """The blocks of a message's or a system prompt's content: a string, or a list of strings and mappings.
-
-    Raises:
-        ValueError: it is something else; `where` is named.
-    """
-    if value is None:
-        return []
-    if isinstance(value, str):
-        return [(encode(value), None, (), "")]
-    if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{where}: expected a string or a list of blocks, got {type(value).__name__}")
-    return [block_of(item, where) for item in value]
+    """The blocks of a message's or a system prompt's content. Raises ValueError: it is none."""
+    return [block_of(item) for item in raw.content(value, where)]
 
 
-def block_of(item: Any, where: str) -> Block:
-    if isinstance(item, str):
-        return encode(item), None, (), ""
-    if not isinstance(item, Mapping):
-        raise ValueError(f"{where}: expected a block to be a string or an object, got {type(item).__name__}")
+def block_of(item: Mapping[str, Any]) -> Block:
     text = item.get("text")
     others = [k for k, v in item.items() if v and k not in ("type", "text", *MARKS)]
     if isinstance(text, str) and not others and item.get("type", "text") in TEXTS:
@@ -231,28 +215,10 @@ def mark_of(item: Mapping[str, Any]) -> str | None:
     return None
 
 
-def encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
 def compact(value: Any) -> bytes:
     """As JSON without breakpoints, media by their hash."""
-    return encode(json.dumps(bare(value), ensure_ascii=False, separators=(",", ":"), default=str))
-
-
-def bare(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: bare(v) for k, v in value.items() if k not in MARKS}
-    if isinstance(value, (list, tuple)):
-        return [bare(v) for v in value]
-    if isinstance(value, str) and len(value) >= MEDIA and is_media(value):
-        return "sha256:" + hashlib.sha256(encode(value)).hexdigest()
-    return value
-
-
-def is_media(text: str) -> bool:
-    """Base64, or a data URL; a look at the start is enough."""
-    return text.startswith("data:") or BASE64.fullmatch(text, 0, MEDIA) is not None
+    bare = blocks(value, lambda medium: "sha256:" + digest(medium).hex())
+    return encode(json.dumps(bare, ensure_ascii=False, separators=(",", ":"), default=str))
 
 
 def salted(**values: Any) -> Salt:
@@ -262,21 +228,3 @@ def salted(**values: Any) -> Salt:
 
 def encode_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-
-
-def listed(request: Mapping[str, Any], name: str) -> list[Any]:
-    """A list of the request; empty when it is absent."""
-    found = request.get(name)
-    if found is None:
-        return []
-    if not isinstance(found, (list, tuple)):
-        raise ValueError(f"{name}: expected a list, got {type(found).__name__}")
-    return list(found)
-
-
-def each(messages: list[Any], where: str) -> Iterable[tuple[int, Mapping[str, Any]]]:
-    """Number from 1 and message."""
-    for k, message in enumerate(messages, 1):
-        if not isinstance(message, Mapping):
-            raise ValueError(f"{where} {k}: expected an object, got {type(message).__name__}")
-        yield k, message

@@ -6,18 +6,8 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from semcore.providers.canonical import (
-    Block,
-    Rendered,
-    Unit,
-    compact,
-    content,
-    each,
-    listed,
-    mark_of,
-    part,
-    salted,
-)
+from semcore.providers.canonical import Block, Rendered, Unit, compact, content, mark_of, part, salted
+from semcore.wire.content import each, listed
 
 LEADING = ("system", "developer")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from semcore.providers.canonical import Block, Rendered, Unit, block_of, compact, each, listed, part, salted
+from semcore.providers.canonical import Block, Rendered, Unit, compact, content, part, salted
+from semcore.wire.content import each, listed
 
 
 def converse(request: Mapping[str, Any]) -> Rendered:
@@ -32,7 +33,7 @@ def pointed(name: str, items: Iterable[Any], salt: tuple[tuple[str, str], ...]) 
     for item in items:
         point = item.get("cachePoint") if isinstance(item, Mapping) else None
         if point is None:
-            blocks.append(tool(item) if name == "tools" else block_of(item, name))
+            blocks.append(tool(item) if name == "tools" else content([item], name)[0])
         elif blocks:
             ttl = str(point.get("ttl") or "") if isinstance(point, Mapping) else ""
             blocks[-1] = (blocks[-1][0], ttl, *blocks[-1][2:])

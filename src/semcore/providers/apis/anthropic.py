@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from semcore.providers.canonical import Rendered, compact, content, each, listed, mark_of, part, salted
+from semcore.providers.canonical import Rendered, compact, content, mark_of, part, salted
+from semcore.wire.content import each, listed
 
 
 def messages(request: Mapping[str, Any]) -> Rendered:

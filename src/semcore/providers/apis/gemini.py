@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from semcore.providers.canonical import Rendered, compact, content, each, listed, part, salted
+from semcore.providers.canonical import Rendered, compact, content, part, salted
+from semcore.wire.content import each, listed
 
 
 def contents(request: Mapping[str, Any]) -> Rendered:
