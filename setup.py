@@ -46,7 +46,8 @@ engine = Extension(
     extra_link_args=link_args,
 )
 # A build folder a flavour, and none but release is ever reused: the objects differ, their sources do not.
+# Cython copies headers of a neighbour whose name starts as ours does to "../NAME": inside of build.
 setup(
-    ext_modules=cythonize([engine], build_dir="build"),
+    ext_modules=cythonize([engine], build_dir="build/cython"),
     options={"build": {"build_base": f"build/{flavour}"}, "build_ext": {"force": flavour != "release"}},
 )

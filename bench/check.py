@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data import Workload
-from peers import Peer
+from peer import Peer
 
 RECALL = 0.99  # least share of paraphrases a peer must answer
 

@@ -29,7 +29,8 @@ from typing import Any, ClassVar
 import data
 import filled
 import numpy as np
-import peers
+import peer
+import peer_caches
 from versus import pinned
 
 DIM = 384
@@ -123,7 +124,7 @@ class USearchLoad(Kept):
     def build(self, n: int, path: Path) -> None:
         index = self._new(n)
         for start, w in chunks(n):
-            index.add(np.arange(start, start + w.n), w.vectors, threads=peers.cores())
+            index.add(np.arange(start, start + w.n), w.vectors, threads=peer.cores())
         index.save(str(path))
 
     def open(self, n: int, path: Path) -> None:
@@ -198,12 +199,12 @@ class GPTCache(Kept):
 
     name = "gptcache"
     file = "gptcache"
-    needs = peers.GPTCache.needs
+    needs = peer_caches.GPTCache.needs
 
     def build(self, n: int, path: Path) -> None:
         self.open(n, path)
         for start, w in chunks(n):
-            for part in peers.chunks(w.n, 1000):
+            for part in peer.chunks(w.n, 1000):
                 texts = [data.prompt(start + i) for i in part]
                 answers = [w.response(start + i) for i in part]
                 vectors = list(w.vectors[part.start : part.stop])
@@ -211,7 +212,7 @@ class GPTCache(Kept):
         self.peer.manager.close()
 
     def open(self, n: int, path: Path) -> None:
-        self.peer = peers.GPTCache()
+        self.peer = peer_caches.GPTCache()
         self.peer.manager = importlib.import_module("gptcache.manager").manager_factory(
             "sqlite,faiss",
             data_dir=str(path),

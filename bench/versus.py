@@ -31,7 +31,7 @@ import data
 import numpy as np
 import peers as side
 from check import check
-from peers import Peer
+from peer import Peer
 
 READS = ("exact hit", "semantic hit", "semantic miss")
 OPERATIONS = (*READS, "put")

@@ -1,6 +1,8 @@
 """Fixtures: an injected clock, a cache of bare vectors, and every ISA that this machine has."""
 
 import os
+import shutil
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -45,6 +47,17 @@ def cache(clock):
     with semcore.Cache(embed=None, dim=16, max_entries=200, max_bytes="1 MiB", clock=clock) as c:
         yield c
         assert c.validate() is None
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A folder in memory where there is some: for images that are written, read once and forgotten."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(params=_engine.isas())

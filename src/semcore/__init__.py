@@ -12,7 +12,7 @@ The map:
     hit.py        what comes back
     flight.py     one computation for all who ask the same, also in other words
     embed/        text to vector: our own table, MiniLM, a server's model, any callable; and how good one is
-    dump.py       export, import, compact: a cache into another file
+    dump.py       export, import, compact: a cache into another file; carry.py its prefix index
     reembed.py    another embedder for a filled cache
     prefix/       PrefixIndex: what of a prompt has been seen before, and who holds it
     many.py       several texts at once

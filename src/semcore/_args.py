@@ -22,16 +22,16 @@ UNSET: Any = object()  # where None says something else
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
-def parse_bytes(size: int | str) -> int:
+def parse_bytes(size: int | str, name: str = "max_bytes") -> int:
     """A size as an int of bytes or as text like "64 MiB" (powers of 1024)."""
     if isinstance(size, int) and not isinstance(size, bool):
         number = size
     elif isinstance(size, str) and (match := _SIZE.fullmatch(size)):
         number = int(float(match[1]) * _UNITS[match[2].lower()])
     else:
-        raise ValueError(f"max_bytes: expected a number of bytes or text like '64 MiB', got {size!r}")
+        raise ValueError(f"{name}: expected a number of bytes or text like '64 MiB', got {size!r}")
     if not 0 < number < 1 << 48:
-        raise ValueError(f"max_bytes: expected 1 to 2^48 bytes, got {number}")
+        raise ValueError(f"{name}: expected 1 to 2^48 bytes, got {number}")
     return number
 
 
@@ -139,7 +139,7 @@ def check_prefix(blocks: int | None) -> tuple[int, int, int, int, int]:
         return (0, 0, 0, 0, 0)
     if isinstance(blocks, bool) or not isinstance(blocks, int) or not 0 <= blocks <= 1 << 26:
         raise ValueError(f"prefix_blocks: expected 0 to 2^26, got {blocks!r}")
-    return (blocks, 16, 8, 0, 1337) if blocks else (0, 0, 0, 0, 0)
+    return (blocks, 16, 8, 0, _engine.NO_SEED) if blocks else (0, 0, 0, 0, 0)
 
 
 def check_entries(max_entries: int | None) -> int:

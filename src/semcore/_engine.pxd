@@ -107,6 +107,32 @@ cdef extern from "core/semcore.h" nogil:
         uint64_t evicted
         uint64_t bytes
 
+    ctypedef struct sc_carried_note:
+        uint32_t depth
+        uint64_t what
+
+    ctypedef struct sc_carried_notes:
+        sc_carried_note *at
+        uint32_t n
+
+    ctypedef struct sc_carried_value:
+        uint32_t depth
+        uint32_t len
+        int64_t expires
+        uint8_t kind
+
+    ctypedef struct sc_carried:
+        sc_hash128 after
+        uint32_t start
+        uint32_t length
+        uint64_t stamp
+        sc_hash128 *keys
+        sc_carried_notes steps
+        sc_carried_notes pins
+        sc_carried_value *values
+        uint32_t nvalues
+        uint8_t *bytes
+
     ctypedef struct sc_part:
         uint64_t ns
         uint64_t all
@@ -200,6 +226,7 @@ cdef extern from "core/semcore.h" nogil:
     int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to) noexcept
     int sc_read_record(sc_cache *c, const sc_ref *ref, sc_record *out) noexcept
     void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now) noexcept
+    void sc_hit_prefix(sc_cache *c) noexcept
     void sc_miss(sc_cache *c) noexcept
     uint64_t sc_work(const sc_cache *c, sc_part part) noexcept
     uint64_t sc_id(const sc_ref *ref) noexcept
@@ -259,9 +286,21 @@ cdef extern from "core/semcore.h" nogil:
     int sc_prefix_clear(sc_cache *c) noexcept
     void sc_prefix_stats_get(sc_cache *c, sc_prefix_stats *out) noexcept
     const char *sc_prefix_validate(sc_cache *c) noexcept
+    void sc_carry_clock(const sc_cache *c, uint64_t *out) noexcept
+    int sc_carry_wind(sc_cache *c, const uint64_t *clock) noexcept
+    uint32_t sc_carry_runs(const sc_cache *c) noexcept
+    uint32_t sc_carry_start(const sc_cache *c, uint32_t run) noexcept
+    int sc_carry_take(const sc_cache *c, uint32_t run, int64_t now, sc_carried *out) noexcept
+    void sc_carried_free(sc_carried *run) noexcept
+    int sc_carry_put(sc_cache *c, const sc_hash128 *after, uint32_t start, const sc_hash128 *keys, uint32_t n,
+                     uint64_t stamp) noexcept
+    int sc_carry_step(sc_cache *c, sc_hash128 key, uint32_t depth, uint64_t stamp) noexcept
+    int sc_carry_pin(sc_cache *c, sc_hash128 key, uint32_t depth, uint32_t count) noexcept
+    int sc_carry_value(sc_cache *c, sc_hash128 key, uint32_t depth, const sc_attach *what, int64_t now) noexcept
     void sc_stats_get(sc_cache *c, sc_stats *out) noexcept
     void sc_counts_add(sc_cache *c, const uint64_t *counts) noexcept
     int sc_repair(sc_cache *c) noexcept
+    const char *SC_AT_WORK
     const char *sc_validate(sc_cache *c) noexcept
     void sc_xxh3_128(const void *p, size_t n, const uint8_t *secret, uint64_t seed, uint64_t *out) noexcept
     const char *sc_isa_name() noexcept

@@ -27,6 +27,7 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object o)
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void *PyUnicode_DATA(object o)
+    Py_ssize_t PyUnicode_GET_LENGTH(object o)
 
 cnp.import_array()
 
@@ -41,8 +42,9 @@ cdef int RETRIES = 64
 cdef object MOVED = object()
 cdef tuple STORAGES = ("f16", "f32", "i8")
 cdef tuple POLICIES = ("value", "lru", "lfu")
-COUNTERS = ("hits_exact", "hits_semantic", "misses", "puts", "evictions", "expirations", "deletions", "damaged",
-            "recoveries", "tokens", "cost_nano", "latency_us")  # as enum sc_counter
+AT_WORK = SC_AT_WORK.decode()  # of `validate`, by a handle that cannot lock
+COUNTERS = ("hits_exact", "hits_semantic", "hits_prefix", "misses", "puts", "evictions", "expirations", "deletions",
+            "damaged", "recoveries", "tokens", "cost_nano", "latency_us")  # as enum sc_counter
 
 
 include "_hit.pxi"
@@ -403,6 +405,12 @@ cdef class Engine:
         sc_miss(self.c)
         self.leave(1)
 
+    def _hit_prefix(self):
+        """Counts a lookup by messages that found a value."""
+        self.enter()
+        sc_hit_prefix(self.c)
+        self.leave(1)
+
     def _at(self, uint64_t id):
         """The live entry of an id as an (unrecorded) hit, or None."""
         cdef sc_ref ref
@@ -645,7 +653,7 @@ cdef class Engine:
             self.leave(1)
 
     def validate(self):
-        """None, or the first invariant that does not hold. Slow: for tests and after a suspicion."""
+        """None, or the first invariant that does not hold. Slow: for tests and after a suspicion. As `Prefixes.check`."""
         cdef const char *why
         self.enter()
         try:
@@ -658,9 +666,12 @@ cdef class Engine:
 
 include "_errors.pxi"
 include "_prompt.pxi"
+include "_match.pxi"
+include "_hashing.pxi"
 include "_prefix.pxi"
 include "_table.pxi"
 include "_records.pxi"
+include "_carry.pxi"
 include "_learn.pxi"
 include "_files.pxi"
 

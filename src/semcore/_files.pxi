@@ -18,4 +18,5 @@ def peek(path):
 
 cdef dict described(const sc_options *o, const char *fingerprint):
     return {"dim": o.dim, "max_entries": o.max_entries, "max_bytes": o.max_bytes, "storage": STORAGES[o.storage],
-            "fingerprint": (<bytes>fingerprint).decode("utf-8", "replace")}
+            "fingerprint": (<bytes>fingerprint).decode("utf-8", "replace"),
+            "prefix": (o.prefix_blocks, o.prefix_block, o.prefix_group, o.prefix_hash, o.prefix_seed)}

@@ -1,7 +1,7 @@
 # A prompt as the prefix index takes it: what was given, as blocks that are hashed when they are needed.
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
-from cpython.dict cimport PyDict_GetItem, PyDict_Size
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_Size
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 
@@ -14,9 +14,6 @@ cdef enum:
     KIND_CHAT = 2
 
 cdef tuple COUNTED = ("tokens", "bytes", "units")
-cdef object sha256_hashes = None  # of semcore.prefix.cbor, when it is first needed
-cdef object chat_units = None     # of semcore.prefix.chat
-cdef dict plain_heads = {}        # of messages that are a role and a text, by role
 
 
 cdef class Prompt:
@@ -29,6 +26,7 @@ cdef class Prompt:
     cdef bint viewed
     cdef readonly object seq
     cdef readonly object namespace
+    cdef Engine made_by        # whose secret the hashes are made with
     cdef uint8_t kind
     cdef readonly Py_ssize_t total  # tokens, bytes or units
 
@@ -96,7 +94,10 @@ cdef class Prompt:
             any_high |= wide[i]
             self.tokens[i] = <uint32_t>wide[i]
         if any_high >> 32:
-            raise ValueError("seq: expected token ids from 0 to 2^32 - 1")
+            for i in range(n):
+                if wide[i] >> 32:
+                    got = <object><int64_t>wide[i] if code in b"lq" else <object>wide[i]
+                    raise ValueError(f"seq: expected token ids from 0 to 2^32 - 1, got {got} at {i}")
         return 0
 
     cdef int from_text(self, object seq) except -1:
@@ -106,42 +107,3 @@ cdef class Prompt:
         self.total = t.size
         self.kind = KIND_TEXT
         return 0
-
-
-@cython.final
-cdef class Match(Prompt):
-    """What a prefix index knows of a prompt."""
-
-    cdef readonly uint32_t units
-    cdef readonly object value
-    cdef readonly Py_ssize_t matched, value_at, unit
-    cdef uint32_t *scores
-    cdef uint32_t nscores
-    cdef uint32_t few[64]
-
-    def __init__(self):
-        raise TypeError("a Match comes from PrefixIndex.match")
-
-    def __dealloc__(self):
-        if self.scores != self.few:
-            free(self.scores)
-
-    @property
-    def counted(self):
-        """What `matched`, `total` and `value_at` count: "tokens", "bytes" (of text) or "units" (of a chat)."""
-        return COUNTED[self.kind]
-
-    @property
-    def replicas(self):
-        """How much of the prompt each replica holds, in what `matched` counts; who holds nothing is left out."""
-        return {i: self.scores[i] * self.unit for i in range(self.nscores) if self.scores[i]}
-
-    @property
-    def divergence(self):
-        """The first unit that is not known, as "block 12", "tools 0", "system" or "message 3"; None: all are."""
-        if self.units == self.p.blocks:
-            return None
-        return f"block {self.units}" if self.kind != KIND_CHAT else chat_units(self.seq)[self.units][0]
-
-    def __repr__(self):
-        return f"Match(matched={self.matched} of {self.total}, {COUNTED[self.kind]}, value_at={self.value_at}, replicas={self.replicas})"

@@ -73,6 +73,16 @@ cdef object read_record(Engine engine, sc_ref *ref):
             ref.saving.tokens, ref.saving.cost, ref.saving.latency_ms)
 
 
+# Or it would fail at every hit.
+cdef int check_value(bytes value, uint8_t kind) except -1:
+    if value is None or kind > VALUE_ASCII:
+        raise ValueError("record: expected a value as it was exported")
+    unpack(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value), kind)
+    if kind == VALUE_ASCII and not value.isascii():
+        raise ValueError("record: expected an ASCII value")
+    return 0
+
+
 def put_record(Engine engine, tuple record):
     """Stores what `record` gave, in a region with the same secret; False if it can never fit.
 
@@ -86,15 +96,13 @@ def put_record(Engine engine, tuple record):
     cdef int rc
     (r.key[0], r.key[1], r.part.ns, r.part.all, p.text_kind, text, p.value_kind, value, vector, tags, r.created,
      r.expires, r.sliding_ms, r.count, p.saving.tokens, p.saving.cost, p.saving.latency_ms) = record
-    if text is None or value is None or tags is None:
-        raise ValueError("record: expected a text, a value and tags")
-    if p.text_kind > SC_TEXT_BYTES or p.value_kind > VALUE_ASCII or len(tags) > SC_MAX_TAGS:
+    if text is None or tags is None:
+        raise ValueError("record: expected a text and tags")
+    if p.text_kind > SC_TEXT_BYTES or len(tags) > SC_MAX_TAGS:
         raise ValueError("record: expected kinds and tags as they were exported")
     if not (0 <= p.saving.cost < 1e9 and 0 <= p.saving.latency_ms < 1e12):  # NaN fails too
         raise ValueError("record: expected a finite saving")
-    unpack(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value), p.value_kind)  # or it would fail at every hit
-    if p.value_kind == VALUE_ASCII and not value.isascii():
-        raise ValueError("record: expected an ASCII value")
+    check_value(value, p.value_kind)
     if p.text_kind == SC_TEXT_STR:
         text.decode("utf-8", "surrogatepass")
     engine.enter_writer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -82,6 +83,10 @@ class Cache(_engine.Engine):
         self._flights = Flights()
         self._refused = 0
         self._learner = Learner(self)
+        self._prefix: PrefixIndex | None = None
+        self._prefix_apart = prefix_blocks is None and path is None
+        self._making = threading.Lock()  # of the prefix index
+        self._clock = clock
         super().__init__(
             path,
             _args.resolve_dim(dim, self._embed),
@@ -97,9 +102,6 @@ class Cache(_engine.Engine):
             recall=_args.check_recall(recall),
             prefix=_args.check_prefix(prefix_blocks),
         )
-        self._prefix: PrefixIndex | None = None
-        self._prefix_apart = prefix_blocks is None and path is None
-        self._clock = clock
         if path is not None and not read_only:
             self._learner.look()  # whoever had it open before may not have come to an end
 
@@ -201,8 +203,12 @@ class Cache(_engine.Engine):
             ValueError, TypeError: a bad argument. Nothing is changed then.
         """
         if text is None or messages is not None or tools is not None or system is not None:
+            from semcore.prefix import attached
+
             bare = vector is None and not tags and not tokens and not cost and not latency_ms
-            return self._attach(text, value, (messages, tools, system), namespace, context, ttl, bare)
+            return attached.attach(
+                self, text, value, (messages, tools, system), namespace, context, ttl, bare
+            )
         options = PutOptions.checked(self._seconds(ttl), tags, tokens, cost, latency_ms)
         return self._store(text, value, self._vector(text, vector), namespace, context, options)
 
@@ -297,7 +303,10 @@ class Cache(_engine.Engine):
     def delete(
         self, text: Text | None = None, *, id: int | None = None, namespace: Text = "", context: object = None
     ) -> bool:
-        """Removes the entry of exactly this text, or of an id; False when there is none."""
+        """Removes the entry of exactly this text, or of an id; False when there is none.
+
+        Not what `put(messages=...)` left: that ends by its ttl, or by `clear()`.
+        """
         if (text is None) == (id is None):
             raise ValueError("delete: expected either a text or id=")
         if id is not None:
@@ -307,13 +316,22 @@ class Cache(_engine.Engine):
     def invalidate(self, tag: Text, *, namespace: Text = "") -> int:
         """Removes every entry of the namespace that was put with this tag; returns how many.
 
-        Costs what it removes.
+        Costs what it removes. What `put(messages=...)` left has no tags: it ends by its ttl, or by `clear()`.
         """
         return self._invalidate(tag, namespace)
 
     def clear(self, namespace: Text | None = None) -> int:
-        """Removes everything, or everything of one namespace; returns how many entries."""
-        return self._clear(namespace)
+        """Removes everything, the prefix index's too, or one namespace's entries; returns how many entries.
+
+        The prefix index keeps namespaces only as hashes, together with contexts, so that it cannot tell which
+        of its prompts are one namespace's: their values end by their ttl, or by `clear()`.
+        """
+        entries = self._clear(namespace)
+        if namespace is None:
+            from semcore.prefix import attached
+
+            attached.clear(self)
+        return entries
 
     # ---- exchange ----
 
@@ -334,12 +352,11 @@ class Cache(_engine.Engine):
 
     @property
     def prefix(self) -> PrefixIndex:
-        """The cache's prefix index. Raises ConfigError: the file was made without one, or is read-only."""
+        """The cache's prefix index. Raises ConfigError: the file was made without one."""
         if self._prefix is None:
-            from semcore.prefix import PrefixIndex
+            from semcore.prefix import attached
 
-            apart = self._prefix_apart
-            self._prefix = PrefixIndex(blocks=1 << 16, clock=self._clock) if apart else PrefixIndex.of(self)
+            return attached.index(self)
         return self._prefix
 
     def __len__(self) -> int:
@@ -369,9 +386,12 @@ class Cache(_engine.Engine):
             raise KeyError(id)
 
     def close(self) -> None:
-        """Closes the cache; calls under way in other threads end first. Closing twice is fine."""
+        """Closes the cache and its prefix index; calls under way end first. Closing twice is fine."""
         self._learner.stop()
         super().close()
+        with self._making:
+            if self._prefix_apart and self._prefix is not None:
+                self._prefix.close()
 
     def __enter__(self) -> Cache:
         return self
@@ -387,6 +407,7 @@ class Cache(_engine.Engine):
         super()._forked()
         self._flights.forked()
         self._learner.forked()
+        self._making = threading.Lock()
 
     def _floor(self, threshold: float) -> float:
         """The threshold of a call, which may be raised only."""
@@ -399,15 +420,11 @@ class Cache(_engine.Engine):
     def _seconds(self, ttl: float | None) -> float:
         return self._ttl if ttl is UNSET else check_ttl(ttl, self._sliding)
 
-    def _by_prefix(
-        self, text: Text | None, messages: Any, tools: Any, system: Any, namespace: Text, context: object
-    ) -> Hit | None:
+    def _by_prefix(self, *asked: Any) -> Hit | None:
         """What `get` does with messages."""
         from semcore.prefix import attached
 
-        attached.check_one(text, messages)
-
-        return attached.find(self.prefix, attached.chat(messages, tools, system), namespace, context)
+        return attached.find(self, *asked)
 
     def _by_meaning(
         self, text: Text, namespace: Text, context: object, vector: Any, floor: float
@@ -420,25 +437,6 @@ class Cache(_engine.Engine):
             self._miss()
             return None
         return self._get_semantic(vector, namespace, context, floor, True)
-
-    def _attach(
-        self,
-        text: Text | None,
-        value: Any,
-        chat: tuple[Any, Any, Any],
-        namespace: Text,
-        context: object,
-        ttl: float | None,
-        bare: bool,
-    ) -> int:
-        """What `put` does with messages."""
-        from semcore.prefix import attached
-
-        attached.check_one(text, chat[0])
-        if not bare:
-            raise ValueError("messages: expected no vector, tags, tokens, cost or latency_ms with them")
-        seconds = self._ttl if ttl is UNSET else check_ttl(ttl, False)
-        return attached.attach(self.prefix, attached.chat(*chat), value, seconds or None, namespace, context)
 
     def _store(
         self, text: Text, value: Any, vector: Any, namespace: Text, context: object, options: PutOptions

@@ -1,8 +1,9 @@
 """Export and import: a cache as a stream of msgpack frames, for another geometry, version or machine.
 
 A frame is a msgpack `bin` that holds one msgpack object: first a map with what the cache is, then an array
-an entry, last a map with the number of entries and a BLAKE2b of all frames before. Entries come least
-recently hit first, so that what is put last into a smaller cache is what was hit last.
+an entry, then a map a run of the prefix index (carry.py), last a map with the number of frames and a BLAKE2b
+of all before. Entries come least recently hit first, so that what is put last into a smaller cache is what
+was hit last.
 
 An export holds the region's hash secret (namespaces and contexts are kept as hashes only, and would never
 be found again under another) and every answer: keep it as safe as the cache itself.
@@ -24,10 +25,10 @@ from typing import Any, BinaryIO, NamedTuple
 import msgpack
 import numpy as np
 
-from semcore import _engine
+from semcore import _engine, carry
 from semcore.errors import ConfigError, RegionError, SemcoreError
 
-FORMAT, VERSION = "semcore export", 1
+FORMAT, VERSION = "semcore export", 2
 DTYPES = {"f16": np.float16, "f32": np.float32, "i8": np.int8}  # each holds what is stored, to the bit
 VECTOR, EXPIRES = 8, 11  # places in a record
 HEADER = {
@@ -38,17 +39,24 @@ HEADER = {
     "fingerprint": str,
     "secret": bytes,
     "entries": int,
+    "runs": int,
     "counters": dict,
+    "prefix": list,
+    "clock": list,
 }
 Progress = Callable[[int, int], None]
 
 
 class Moved(NamedTuple):
-    """What an import did: entries kept, expired meanwhile, and pushed out by others or too large."""
+    """What an import did: entries kept, expired meanwhile, and pushed out by others or too large; blocks
+    of prefixes that the new cache knows, and runs of them that were damaged, gone before they were read, or
+    without room."""
 
     kept: int
     expired: int
     left_out: int
+    prefix_blocks: int
+    runs_left_out: int
 
 
 class Shape(NamedTuple):
@@ -80,12 +88,14 @@ def open_any(path: Path, read_only: bool = False) -> _engine.Engine:
 
 
 def frames(engine: _engine.Engine, progress: Progress = silent) -> Iterator[bytes]:
-    """The frames of a cache without the last. Entries that are removed meanwhile are left out."""
+    """The frames of a cache without the last. What is removed meanwhile is left out."""
     ids, keys = _engine.by_recency(engine)
-    made = _engine.describe(engine)
-    head = {"format": FORMAT, "version": VERSION, "secret": _engine.secret(engine), "entries": len(ids)}
+    made, runs = _engine.describe(engine), _engine.prefix_runs(engine)
     yield msgpack.packb(
-        made | head | {"counters": {name: engine._stats()[name] for name in _engine.COUNTERS}}
+        made
+        | {"format": FORMAT, "version": VERSION, "secret": _engine.secret(engine)}
+        | {"entries": len(ids), "runs": len(runs), "clock": _engine.prefix_clock(engine)}
+        | {"counters": {name: engine._stats()[name] for name in _engine.COUNTERS}}
     )
     dtype = DTYPES[made["storage"]]
     for done, record in enumerate(records(engine, ids, keys), 1):
@@ -95,6 +105,7 @@ def frames(engine: _engine.Engine, progress: Progress = silent) -> Iterator[byte
             )
         if done % 1024 == 0 or done == len(ids):
             progress(done, len(ids))
+    yield from carry.frames(engine, runs)
 
 
 def records(engine: _engine.Engine, ids: Any, keys: Any) -> Iterator[Any]:
@@ -105,13 +116,14 @@ def records(engine: _engine.Engine, ids: Any, keys: Any) -> Iterator[Any]:
 
 def write(stream: Iterator[bytes], to: BinaryIO) -> int:
     """Writes frames and the last one, which proves them; returns how many entries."""
-    digest, n = hashlib.blake2b(digest_size=32), -1
+    digest, n, runs = hashlib.blake2b(digest_size=32), 0, 0
     for frame in stream:
         digest.update(frame)
         to.write(msgpack.packb(frame))
+        runs += n > 0 and carry.is_run(frame)
         n += 1
-    to.write(msgpack.packb(msgpack.packb({"entries": n, "blake2b": digest.digest()})))
-    return n
+    to.write(msgpack.packb(msgpack.packb({"frames": n, "blake2b": digest.digest()})))
+    return n - 1 - runs
 
 
 def export(path: Path, to: BinaryIO, progress: Progress = silent) -> int:
@@ -132,7 +144,7 @@ def read(source: BinaryIO) -> Iterator[bytes]:
     Raises:
         RegionError: it is cut short or damaged. Frames were handed out before that is known.
     """
-    digest, n, last = hashlib.blake2b(digest_size=32), -1, b""
+    digest, n, last = hashlib.blake2b(digest_size=32), 0, b""
     try:
         for frame in msgpack.Unpacker(source, max_buffer_size=0, read_size=1 << 20):
             if not isinstance(frame, bytes):
@@ -147,7 +159,7 @@ def read(source: BinaryIO) -> Iterator[bytes]:
         end = msgpack.unpackb(last) if last else None
     except (ValueError, msgpack.UnpackException) as error:
         raise RegionError(f"not a semcore export, or damaged: {error}") from error
-    if end != {"entries": n, "blake2b": digest.digest()}:
+    if end != {"frames": n, "blake2b": digest.digest()}:
         raise RegionError("the export is cut short or damaged: its end does not match what is before it")
 
 
@@ -164,8 +176,10 @@ def header(frame: bytes) -> dict[str, Any]:
     for name, kind in HEADER.items():
         if not isinstance(head.get(name), kind):
             raise RegionError(f"not a semcore export: {name} is not {kind.__name__}")
-    if not all(isinstance(n, int) for n in head["counters"].values()):
+    if not all(isinstance(n, int) for n in (*head["counters"].values(), *head["prefix"], *head["clock"])):
         raise RegionError("not a semcore export: a counter is no number")
+    if (len(head["prefix"]), len(head["clock"])) != (carry.SHAPE, carry.CLOCK):
+        raise RegionError("not a semcore export: its prefix index has no shape")
     if head["storage"] not in DTYPES:
         raise RegionError(f"not a semcore export: storage {head['storage']!r}")
     return head
@@ -180,11 +194,18 @@ def fill(path: Path, stream: Iterator[bytes], shape: Shape, progress: Progress =
     dtype, now_us = DTYPES[head["storage"]], time.time() * 1e6
     engine = make(path, head, shape)
     try:
-        done = expired = 0
+        entries = expired = blocks = runs = 0
+        total = head["entries"] + head["runs"]
         for done, frame in enumerate(stream, 1):
-            expired += not put(engine, frame, dtype, now_us)
-            if done % 1024 == 0 or done == head["entries"]:
-                progress(done, head["entries"])
+            if carry.is_run(frame):
+                stored = put_run(engine, frame)
+                blocks += stored
+                runs += stored > 0
+            else:
+                entries += 1
+                expired += not put_entry(engine, frame, dtype, now_us)
+            if done % 1024 == 0 or done == total:
+                progress(done, total)
         own = engine._stats()
         expired += own["expirations"]  # while it was filled
         # what did not fit was evicted on the way, which is no history of either cache's
@@ -192,7 +213,8 @@ def fill(path: Path, stream: Iterator[bytes], shape: Shape, progress: Progress =
             engine, {name: head["counters"].get(name, 0) - own[name] for name in _engine.COUNTERS}
         )
         engine.flush()
-        return Moved(own["entries"], expired, done - expired - own["entries"])
+        left_out = entries - expired - own["entries"]
+        return Moved(own["entries"], expired, left_out, blocks, max(head["runs"] - runs, 0))
     finally:
         engine.close()
 
@@ -200,17 +222,39 @@ def fill(path: Path, stream: Iterator[bytes], shape: Shape, progress: Progress =
 def make(path: Path, head: dict[str, Any], shape: Shape) -> _engine.Engine:
     """An empty cache of the shape asked for, else as the exported one was."""
     try:
-        return _engine.Engine(
+        engine = _engine.Engine(
             path, head["dim"], shape.max_entries or head["max_entries"], shape.max_bytes or head["max_bytes"],
             shape.storage or head["storage"], "value", head["fingerprint"], 1.0, None, False, head["secret"],
+            prefix=tuple(head["prefix"]),
         )  # fmt: skip
+        try:
+            _engine.wind_prefix_clock(engine, *head["clock"])
+        except BaseException:
+            engine.close()
+            raise
+        return engine
     except OverflowError as error:
         raise RegionError(f"the export states an impossible geometry: {error}") from error
 
 
-def put(engine: _engine.Engine, frame: bytes, dtype: Any, now_us: float) -> bool:
-    """Stores the entry of a frame; False when it has expired meanwhile."""
+@contextmanager
+def unspoilt() -> Iterator[None]:
+    """Within: a record that is none is an error of the export."""
     try:
+        yield
+    except (ValueError, TypeError, LookupError, OverflowError, msgpack.UnpackException) as error:
+        raise RegionError(f"an entry or a run of the export is damaged: {error}") from error
+
+
+def put_run(engine: _engine.Engine, frame: bytes) -> int:
+    """Stores a run; returns how many blocks, 0: it was left out."""
+    with unspoilt():
+        return _engine.put_prefix_run(engine, msgpack.unpackb(frame))
+
+
+def put_entry(engine: _engine.Engine, frame: bytes, dtype: Any, now_us: float) -> bool:
+    """Stores an entry; False: it has expired meanwhile."""
+    with unspoilt():
         record = msgpack.unpackb(frame)
         if record[VECTOR] is not None:
             record[VECTOR] = np.frombuffer(record[VECTOR], dtype=dtype).astype(np.float32)
@@ -218,8 +262,6 @@ def put(engine: _engine.Engine, frame: bytes, dtype: Any, now_us: float) -> bool
             return False
         _engine.put_record(engine, tuple(record))
         return True
-    except (ValueError, TypeError, LookupError, OverflowError, msgpack.UnpackException) as error:
-        raise RegionError(f"an entry of the export is damaged: {error}") from error
 
 
 def fresh_beside(path: Path) -> Path:
@@ -335,4 +377,5 @@ def smallest(engine: _engine.Engine, shape: Shape) -> Shape:
     s, made = engine._stats(), _engine.describe(engine)
     entries = max(s["entries"], 1)
     blocks = s["blocks"] - s["free_blocks"]
-    return Shape(entries, _engine.bytes_for(made["dim"], made["storage"], entries, blocks), made["storage"])
+    wanted = _engine.bytes_for(made["dim"], made["storage"], entries, blocks, made["prefix"][0])
+    return Shape(entries, wanted, made["storage"])

@@ -33,6 +33,7 @@ class Stats:
     """What a cache holds and what it did. Counters are kept over restarts of a file.
 
     `bytes` is the whole region, indexes included; `bytes_used` what live entries take of it.
+    `hits_prefix` are those of `get(messages=...)`; that one counts its misses like any other.
     `tokens`, `cost` and `latency_ms` are what hits spared: the ledger of deflected work.
     """
 
@@ -43,6 +44,7 @@ class Stats:
     bookkeeping_per_entry: int
     hits_exact: int
     hits_semantic: int
+    hits_prefix: int
     misses: int
     puts: int
     refused: int
@@ -67,6 +69,7 @@ class Stats:
             bookkeeping_per_entry=s["bytes_per_entry"] - s["bytes_per_vector"],
             hits_exact=s["hits_exact"],
             hits_semantic=s["hits_semantic"],
+            hits_prefix=s["hits_prefix"],
             misses=s["misses"],
             puts=s["puts"],
             refused=refused,
@@ -82,7 +85,7 @@ class Stats:
 
     @property
     def hits(self) -> int:
-        return self.hits_exact + self.hits_semantic
+        return self.hits_exact + self.hits_semantic + self.hits_prefix
 
     @property
     def hit_ratio(self) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgpack
 import numpy as np
 
-from semcore import _args, _engine
+from semcore import _args, _engine, carry
 from semcore.dump import VECTOR, Moved, Progress, Shape, fill, frames, header, records, remaking, silent
 from semcore.embed import Embedder, EmbedFunction, Vector, resolve
 from semcore.errors import ConfigError, EmbeddingError, SemcoreError
@@ -81,7 +81,7 @@ def reembed(
 def as_roomy(engine: _engine.Engine, dim: int) -> Shape:
     """As many entries and as much room for their values as before, with vectors of another length."""
     made, blocks = _engine.describe(engine), engine._stats()["blocks"]
-    wanted = _engine.bytes_for(dim, made["storage"], made["max_entries"], blocks)
+    wanted = _engine.bytes_for(dim, made["storage"], made["max_entries"], blocks, made["prefix"][0])
     return Shape(made["max_entries"], max(made["max_bytes"], wanted), made["storage"])
 
 
@@ -117,9 +117,10 @@ class Work:
         space = {"dim": self._embedder.dim, "fingerprint": self._embedder.fingerprint, "storage": "f32"}
         yield msgpack.packb(head | space)
         for batch in batches(stream):
-            yield from self._renewed([msgpack.unpackb(frame) for frame in batch])
+            yield from self._renewed([msgpack.unpackb(frame) for frame in batch if not carry.is_run(frame)])
+            yield from filter(carry.is_run, batch)  # behind all entries
             done += len(batch)
-            self._progress(done, head["entries"])
+            self._progress(done, head["entries"] + head["runs"])
         if self.failed and self.failed == self.texts:
             raise EmbeddingError(f"embed: failed on every text ({self.failed:,})")
 

@@ -148,6 +148,7 @@ class PrefixMachine(RuleBasedStateMachine):
     def insert(self, ns, tokens, replica, value, ttl):
         self.prompt(ns, tokens)
         value = value if len(tokens) >= BLOCK else None
+        ttl = None if value is None else ttl
         expires = self.clock.now + ttl if ttl else float("inf")
         done = self.index.insert(tokens, value, ttl=ttl, replica=replica, namespace=ns)
         assert done[:2] == self.model.insert(ns, tokens, replica, value, expires)
@@ -281,3 +282,15 @@ def test_gallop_equals_a_walk(group, rng):
         assert index.match(other).units == cut
         assert index.match(base[: 4 * cut + 3]).units == cut
     assert index.check() is None
+
+
+@pytest.mark.parametrize(("block", "group"), [(16, 8), (3, 5), (1, 1)])
+def test_a_negative_token_in_any_block_is_refused(block, group, rng):
+    tokens = rng.integers(0, 1000, block * group * 2 + block * (group - 1) + block // 2, dtype=np.int32)
+    for at in range(len(tokens)):
+        index = semcore.PrefixIndex(block=block, group=group, blocks=500)
+        bad = tokens.copy()
+        bad[at] = -1
+        with pytest.raises(ValueError, match=f"got -1 at {at}"):
+            index.insert(bad)
+        assert len(index) == 0

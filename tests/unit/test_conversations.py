@@ -1,10 +1,12 @@
 """Values behind chats: Cache.put(messages=...) and Cache.get(messages=...)."""
 
 import math
+import threading
 
 import pytest
 
 import semcore
+from semcore.prefix import PrefixIndex
 
 CHAT = [
     {"role": "system", "content": "You plan trips."},
@@ -97,12 +99,19 @@ def test_texts_are_still_texts(cache):
         (lambda c: c.get("text", messages=CHAT), "text, messages"),
         (lambda c: c.get("text", tools=TOOLS), "tools"),
         (lambda c: c.get(messages="text"), "messages: expected a list"),
-        (lambda c: c.get(messages=[1]), "message 0"),
+        (lambda c: c.get(messages=[1]), "messages: message 0"),
+        (lambda c: c.get(messages=[{"role": 1}]), "^messages: message 0: expected a role"),
+        (lambda c: c.get(messages=[*CHAT, 7]), "^messages: message 4: expected an object"),
+        (lambda c: c.get(messages=CHAT, tools=5), "^tools: expected a list, got int"),
+        (lambda c: c.get(messages=CHAT, tools=[5]), "^tools: tools 0: expected an object"),
+        (lambda c: c.get(messages=CHAT, system=5), "^system: expected"),
+        (lambda c: c.put(messages=[{"role": 1}], value=1), "^messages: message 0: expected a role"),
+        (lambda c: c.put(messages=CHAT, value=1, tools=5), "^tools: expected a list, got int"),
         (lambda c: c.put(messages=CHAT), "value"),
         (lambda c: c.put("text", 1, messages=CHAT), "text, messages"),
         (lambda c: c.put(messages=CHAT, value=1, tags=["t"]), "messages: expected no"),
         (lambda c: c.put(messages=CHAT, value=1, ttl=0), "ttl"),
-        (lambda c: c.put(messages=[], value=1), "seq"),
+        (lambda c: c.put(messages=[], value=1), "^messages: expected at least one"),
     ],
 )
 def test_bad_input_is_named_and_changes_nothing(cache, call, message):
@@ -110,6 +119,77 @@ def test_bad_input_is_named_and_changes_nothing(cache, call, message):
         call(cache)
     assert cache.get(messages=CHAT) is None
     assert len(cache) == 0
+
+
+def test_tuples_of_messages_are_messages(cache):
+    assert cache.put(messages=tuple(CHAT[:2]), value="v") == 2
+    assert cache.get(messages=tuple(CHAT)).matched == 2
+    match = cache.prefix.match(tuple(CHAT), namespace=("",))
+    assert (match.counted, match.matched, match.divergence) == ("units", 2, "message 2")
+
+
+def test_clear_clears_prefixes_of_all_namespaces(cache):
+    cache.put("text", "answer", namespace="a")
+    cache.put(messages=CHAT, value="v", namespace="a")
+    assert cache.clear("a") == 1
+    assert cache.get(messages=CHAT, namespace="a").value == "v"  # as documented
+    assert cache.clear() == 0
+    assert cache.get(messages=CHAT, namespace="a") is None
+    assert len(cache.prefix) == 0
+
+
+def test_clear_makes_no_index(tmp_path):
+    with semcore.Cache(tmp_path / "cache", embed=None, max_bytes="1 MiB") as cache:
+        cache.put("text", "answer")
+        assert cache.clear() == 1
+    with semcore.Cache(embed=None, max_bytes="1 MiB") as cache:
+        assert cache.clear() == 0
+        assert cache._prefix is None
+
+
+def test_all_threads_get_one_index(monkeypatch):
+    made, start = [], threading.Barrier(8)
+    of = PrefixIndex.__init__
+
+    def slow(self, *args, **options):
+        made.append(self)
+        started.wait(0.2)  # others come meanwhile
+        of(self, *args, **options)
+
+    started = threading.Event()
+    monkeypatch.setattr(PrefixIndex, "__init__", slow)
+    with semcore.Cache(embed=None, max_bytes="1 MiB") as cache:
+
+        def put(i):
+            start.wait()
+            cache.put(messages=[{"role": "user", "content": str(i)}], value=i)
+
+        threads = [threading.Thread(target=put, args=(i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 1
+        assert len(cache.prefix) == 8
+
+
+def test_a_closed_cache_has_no_prefixes():
+    with semcore.Cache(embed=None, max_bytes="1 MiB") as other:
+        mine = other.prefix
+    for call in (
+        lambda: mine.match(CHAT),
+        lambda: mine.insert(CHAT),
+        lambda: other.get(messages=CHAT),
+        lambda: other.put(messages=CHAT, value=1),
+        other.clear,
+    ):
+        with pytest.raises(semcore.SemcoreError, match="closed"):
+            call()
+    other.close()
+    with semcore.Cache(embed=None, max_bytes="1 MiB") as never:
+        pass
+    with pytest.raises(semcore.SemcoreError, match="closed"):
+        never.prefix  # noqa: B018
 
 
 def test_a_file_without_an_index_says_so(tmp_path):

@@ -79,7 +79,7 @@ def test_an_import_is_the_same_cache(tmp_path, rng, storage):
     path, other = tmp_path / "cache", tmp_path / "other"
     fill(path, unit(rng, 60, 24), storage=storage)
     moved = dump.import_new(other, io.BytesIO(exported(path)), Shape())
-    assert moved == (60, 0, 0)
+    assert moved == (60, 0, 0, 0, 0)
     with semcore.Cache(path, embed=None, dim=24, storage=storage) as a:
         before = a.stats()
     with semcore.Cache(other, embed=None, dim=24, storage=storage) as b:
@@ -114,7 +114,7 @@ def test_a_smaller_cache_keeps_what_was_hit_last(tmp_path):
             for _ in range(5):
                 cache.get(f"{i}")
     moved = dump.import_new(other, io.BytesIO(exported(path)), Shape(30))
-    assert moved == (30, 0, 70)
+    assert moved == (30, 0, 70, 0, 0)
     with semcore.Cache(other, embed=None, dim=24) as cache:
         assert cache.stats().max_entries == 30
         assert cache.stats().evictions == 0
@@ -129,7 +129,7 @@ def test_what_expires_in_between_is_not_imported(tmp_path, monkeypatch):
     image = exported(path)
     real = dump.time.time
     monkeypatch.setattr(dump.time, "time", lambda: real() + 2000)
-    assert dump.import_new(other, io.BytesIO(image), Shape()) == (1, 1, 0)
+    assert dump.import_new(other, io.BytesIO(image), Shape()) == (1, 1, 0, 0, 0)
 
 
 def test_every_prefix_and_every_flip_is_refused(filled, tmp_path):
@@ -179,6 +179,31 @@ def test_a_forged_export_is_refused_or_harmless(tmp_path_factory, changes, heade
     engine.close()
 
 
+def test_a_run_that_is_left_out_is_counted(tmp_path, capsys):
+    path, new, file = tmp_path / "index", tmp_path / "new", tmp_path / "export"
+    with semcore.PrefixIndex(path, blocks=200) as index:
+        index.insert([1] * 320)
+        index.insert([1] * 160 + [2] * 160)
+        index.insert([3] * 160)
+    head, _, *rest = dump.read(io.BytesIO(exported(path)))
+    with open(file, "wb") as out:
+        dump.write(
+            iter([head, *rest]), out
+        )  # as if the first had gone before it was read, which another goes on from
+    assert main(["import", str(new), str(file)]) == 0
+    assert "10 blocks of prefixes kept, with values and pins; 2 runs left out" in capsys.readouterr().out
+
+
+def test_a_cache_whose_clock_is_none_is_closed(filled, tmp_path):
+    head, *entries = dump.read(io.BytesIO(exported(filled)))
+    head = msgpack.packb(msgpack.unpackb(head) | {"clock": [-1, 0, 0]})
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(semcore.RegionError, match="impossible") as error:
+        dump.import_new(tmp_path / "new", io.BytesIO(resealed([head, *entries])), Shape())
+    assert len(os.listdir("/proc/self/fd")) == before, error  # which holds on to all frames
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_damaged_vector_is_not_exported(filled):
     """Or the import would give it a checksum that holds."""
     with semcore.Cache(filled, embed=None, dim=24) as cache:
@@ -213,7 +238,7 @@ def test_import_replaces_nothing(filled, tmp_path):
 
 def test_compact_makes_it_as_small_as_its_entries(filled):
     before, size = contents(filled), filled.stat().st_size
-    assert dump.compact(filled, Shape()) == (60, 0, 0)
+    assert dump.compact(filled, Shape()) == (60, 0, 0, 0, 0)
     assert contents(filled) == before
     assert filled.stat().st_size < size / 4
     with semcore.Cache(filled, embed=None, dim=24) as cache:
@@ -223,7 +248,7 @@ def test_compact_makes_it_as_small_as_its_entries(filled):
 
 def test_compact_into_another_shape(filled):
     before = contents(filled)
-    assert dump.compact(filled, Shape(1000, 4 << 20, "f32")) == (60, 0, 0)
+    assert dump.compact(filled, Shape(1000, 4 << 20, "f32")) == (60, 0, 0, 0, 0)
     assert contents(filled, "f32") == before  # every half is a float
     with semcore.Cache(filled, embed=None, dim=24, storage="f32") as cache:
         assert cache.stats().max_entries == 1000
@@ -312,7 +337,7 @@ def test_a_terminated_command_leaves_nothing(filled, tmp_path, monkeypatch):
     def end(*args):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(dump, "put", end)
+    monkeypatch.setattr(dump, "put_entry", end)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
     try:
         assert main(["compact", str(filled)]) == 143

@@ -77,7 +77,7 @@ def test_those_who_wait_together_do_not_each_think_that_another_looks_after_it(p
 def recoveries(path) -> int:
     """As the ledger in the header has them, read without opening."""
     image = path.read_bytes()[:HEADER_SIZE]
-    return sum(struct.unpack_from("<Q", image, 960 + 128 * shard + 8 * 8)[0] for shard in range(16))
+    return sum(struct.unpack_from("<Q", image, 960 + 128 * shard + 8 * 9)[0] for shard in range(16))
 
 
 def test_many_make_a_file_behind_somebody_who_did_not(tmp_path):
@@ -104,7 +104,7 @@ def test_a_reader_does_not_close_over_what_a_killed_writer_left(path):
     as_from_another_start(path)
     with semcore.Cache(path, **OPTIONS) as cache:
         assert cache.stats().recoveries == 1
-        assert word(path, WRITING) == 0
+        assert word(path, WRITING) % 2 == 0
 
 
 def test_a_lock_that_is_none_is_an_error(path):

@@ -2,12 +2,8 @@
 
 import array
 import gzip
-import hashlib
 import json
 import random
-import subprocess
-import sys
-import threading
 
 import numpy as np
 import pytest
@@ -15,8 +11,7 @@ import xxhash
 from conftest import DATA
 
 import semcore
-from semcore import _engine
-from semcore.prefix import Difference, PrefixIndex, cbor
+from semcore.prefix import Difference, PrefixIndex
 
 TRACES = DATA / "prefix"
 needs_traces = pytest.mark.skipif(not TRACES.exists(), reason="needs the traces of $SEMCORE_DATA/prefix")
@@ -145,19 +140,6 @@ def test_rolling_hashes_are_the_published_ones(block):
         assert index.hashes(tokens) == want
 
 
-def test_canonical_cbor():
-    # examples of RFC 8949, appendix A
-    cases = {0: "00", 23: "17", 24: "1818", 100: "1864", 1000: "1903e8", 1000000: "1a000f4240", -1: "20"}
-    cases |= {10**12: "1b000000e8d4a51000", -1000: "3903e7", None: "f6", b"\1\2\3\4": "4401020304"}
-    cases |= {"IETF": "6449455446", (1, (2, 3)): "8201820203"}
-    for value, want in cases.items():
-        assert cbor.encode(value).hex() == want
-    parent = cbor.seed_hash(0)
-    assert parent == hashlib.sha256(b"\x61\x30").digest()
-    raw = b"\x83\x58\x20" + parent + b"\x82\x01\x19\x01\x00\xf6"
-    assert cbor.block_hash(parent, [1, 256]) == hashlib.sha256(raw).digest()
-
-
 # ---- inputs ----
 
 
@@ -182,8 +164,10 @@ def test_all_forms_of_tokens_are_the_same(index, rng):
         ([1 << 32], ValueError, "2\\^32 - 1"),
         ([1, "a"], TypeError, "got 'a' at 1"),
         ([True], TypeError, "got True"),
-        (np.array([-1] * 16, np.int32), ValueError, "negative"),
-        (np.array([-1] * 16, np.int64), ValueError, "token ids"),
+        (np.array([0] * 5 + [-1] * 11, np.int32), ValueError, "got -1 at 5"),
+        (np.array([0] * 20 + [-7], np.int32), ValueError, "got -7 at 20"),  # in no block
+        (np.array([0] * 20 + [-7], np.int64), ValueError, "got -7 at 20"),
+        (np.array([0] * 20 + [1 << 63], np.uint64), ValueError, "got 9223372036854775808 at 20"),
         (np.zeros(4, np.float32), TypeError, "int32"),
         (np.zeros((4, 4), np.int32), TypeError, "one-dimensional"),
         (np.zeros(64, np.int32)[::2], ValueError, "contiguous"),
@@ -191,7 +175,7 @@ def test_all_forms_of_tokens_are_the_same(index, rng):
         (7, TypeError, "seq: expected"),
         (None, TypeError, "seq: expected"),
         ([{"content": "x"}], TypeError, "message 0: expected a role"),
-        ([{"role": "user", "content": 7}], TypeError, "message 0: expected content"),
+        ([{"role": "user", "content": 7}], TypeError, "message 0: expected a string or a list"),
         ({"tools": []}, ValueError, "messages"),
         ({"messages": [], "tools": [7]}, TypeError, "tools 0"),
     ],
@@ -251,6 +235,26 @@ def test_a_match_is_used_again(index, rng):
     assert index.match(tokens).divergence is None
 
 
+@pytest.mark.parametrize("block", [1, 16, 256])
+def test_a_match_of_another_index_is_refused(index, block):
+    """Its hashes are of another secret, and fewer when its blocks are larger."""
+    index.insert(list(range(256)))
+    with PrefixIndex(blocks=10_000, block=block) as other:
+        match = other.match(list(range(256)))
+        for use in (index.insert, index.pin, index.unpin):
+            with pytest.raises(ValueError, match=r"seq: expected a Match of this index"):
+                use(match)
+        assert other.insert(match).units == 256 // block
+    assert index.stats()["blocks"] == 16
+    assert index.stats()["pins"] == 0
+
+
+def test_a_match_is_good_for_every_face_of_its_cache():
+    with semcore.Cache(embed=None, max_bytes="1 MiB", prefix_blocks=100) as cache:
+        chat = [{"role": "user", "content": "Hello"}]
+        assert cache.prefix.insert(PrefixIndex.of(cache).match(chat)).units == 1
+
+
 # ---- chats ----
 
 CHAT = [
@@ -277,6 +281,29 @@ def test_chats(index):
     assert index.match(joined).units == 3  # two messages are not one of two blocks
 
 
+def test_what_counts_in_a_chat_is_what_counts_in_a_request(index):
+    tool = {"name": "f", "input_schema": {"properties": {"b": {}, "cache_control": {}}}}
+    chat = {"messages": [{"role": "user", "content": "Hello"}], "tools": [tool], "system": "s"}
+    index.insert(chat)
+
+    def known(**changed):
+        return index.match(chat | changed).units
+
+    message = {
+        "content": [{"text": "Hello", "type": "text"}],
+        "name": None,
+        "role": "user",
+        "cache_control": {},
+    }
+    assert known() == known(messages=[message], tools=[tool | {"cache_control": {}}]) == 3
+    assert known(messages=[message | {"name": "Ada"}]) == 2
+    assert known(system=[{"type": "text", "text": "s", "citations": {}}]) == 1
+    for properties in ({"b": {}}, {"cache_control": {}, "b": {}}):
+        assert known(tools=[{"name": "f", "input_schema": {"properties": properties}}]) == 0
+    with pytest.raises(TypeError, match=r"seq: message 0: .*serialize"):
+        known(messages=[{"role": "user", "content": "Hello", "at": object()}])
+
+
 def test_explain(index):
     a = {"messages": CHAT, "tools": [{"name": "f"}], "system": "s"}
     assert index.explain(a, a) is None
@@ -285,6 +312,56 @@ def test_explain(index):
     assert index.explain(CHAT, [*CHAT[:1], {"role": "user", "content": "Bye"}]).where == "message 1"
     assert index.explain(list(range(50)), [*range(40), 0]) == Difference(2, "block 2", 40)
     assert index.explain("x" * 70, "x" * 65 + "y") == Difference(1, "block 1", 65)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (
+            lambda x: x.route([1], (load for load in [1])),
+            TypeError,
+            "loads: expected a list of numbers, got gen",
+        ),
+        (lambda x: x.route([1], 5), TypeError, "loads: expected a list of numbers, got int"),
+        (lambda x: x.route([1], {0: 1}), TypeError, "loads: expected a list of numbers, got dict"),
+        (lambda x: x.route([1], ["a"]), ValueError, "loads: expected finite numbers, got 'a' at 0"),
+        (lambda x: x.route([1], [0, 10**400]), ValueError, "loads: expected finite numbers, got 1.* at 1"),
+        (
+            lambda x: x.route([1], [0], alpha="x"),
+            ValueError,
+            "alpha: expected a number from 0 to 1e9, got 'x'",
+        ),
+        (lambda x: x.explain((1, 2), 5), TypeError, "b: expected token ids, text or a chat, got int"),
+        (lambda x: x.explain(None, [1]), TypeError, "a: expected token ids, text or a chat, got NoneType"),
+        (lambda x: x.explain([{"role": 1}], [{"role": 1}]), TypeError, "a: message 0: expected a role"),
+        (lambda x: PrefixIndex(values="x"), ValueError, "^values: expected a number of bytes"),
+        (lambda x: PrefixIndex(values=0), ValueError, "^values: expected 1 to"),
+        (
+            lambda x: PrefixIndex(hash="xxh3-64", seed=(1 << 64) - 1),
+            ValueError,
+            "seed: .*to 18446744073709551614",
+        ),
+        (lambda x: x.insert(list(range(16)), ttl=5), ValueError, "^ttl: expected a value with it"),
+    ],
+)
+def test_errors_name_the_argument(index, call, error, says):
+    with pytest.raises(error, match=says):
+        call(index)
+    assert len(index) == 0
+
+
+def test_the_largest_seed_is_kept():
+    with PrefixIndex(blocks=10, hash="xxh3-64", seed=(1 << 64) - 2) as index:
+        assert index.seed == (1 << 64) - 2
+
+
+def test_tuples_are_lists(index):
+    index.insert(tuple(CHAT))
+    assert index.match(CHAT).units == index.match(tuple(CHAT)).units == 4
+    assert index.match((*CHAT, CHAT[1])).divergence == "message 3"
+    assert index.explain(tuple(CHAT), CHAT) is None
+    index.insert(tuple(range(32)))
+    assert index.match(list(range(32))).matched == 32
 
 
 # ---- replicas ----
@@ -330,95 +407,3 @@ def test_events_in_any_order():
         with pytest.raises(ValueError, match="BlockStored"):
             index.apply([["Other"]], replica=1)
         assert index.check() is None
-
-
-# ---- where it lies ----
-
-
-def test_a_file_is_kept_and_shared(tmp_path):
-    path, prompt = tmp_path / "prefixes", list(range(1000))
-    with PrefixIndex(path, blocks=5000) as index:
-        index.insert(prompt, b"kept", replica=3)
-        code = f"import semcore; print(semcore.PrefixIndex({str(path)!r}).match(list(range(1000))).value)"
-        assert (
-            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "b'kept'\n"
-        )
-    with PrefixIndex(path) as index:
-        match = index.match(prompt)
-        assert (match.units, match.value, match.replicas) == (62, b"kept", {3: 992})
-        assert index.capacity == 5000
-    with pytest.raises(semcore.RegionError, match="prefix_blocks=5000"):
-        PrefixIndex(path, blocks=6000)
-    with pytest.raises(semcore.RegionError, match="prefix block"):
-        PrefixIndex(path, blocks=5000, block=8)
-
-
-def test_recovery_keeps_what_is_whole(tmp_path, rng):
-    path = tmp_path / "prefixes"
-    prompts = [rng.integers(0, 3, 200, dtype=np.int32) for _ in range(50)]
-    with PrefixIndex(path, block=2, blocks=2000) as index:
-        for i, prompt in enumerate(prompts):
-            index.insert(prompt, f"{i}")
-        before = [(m.units, m.value) for m in map(index.match, prompts)]
-        index._engine.repair()
-        assert index.check() is None
-        assert [(m.units, m.value) for m in map(index.match, prompts)] == before
-    image = path.read_bytes()
-    path.unlink()
-    path.write_bytes(image)  # a copy of a file that was closed
-    with PrefixIndex(path) as index:
-        assert [(m.units, m.value) for m in map(index.match, prompts)] == before
-
-
-def test_a_cache_has_one(clock):
-    with semcore.Cache(
-        embed=None, max_bytes="2 MiB", max_entries=500, prefix_blocks=2000, clock=clock
-    ) as cache:
-        for i in range(400):
-            cache.put(f"{i}", "x" * 3000)
-            cache.prefix.insert([i] * 64, b"y" * 3000)
-        assert cache.validate() is None
-        assert 0 < cache.prefix.stats()["values"] < 400
-        assert 0 < len(cache) < 400
-        assert cache.prefix is cache.prefix
-    with (
-        semcore.Cache(embed=None, max_bytes="1 MiB", prefix_blocks=0) as cache,
-        pytest.raises(semcore.ConfigError, match="prefix"),
-    ):
-        _ = cache.prefix
-
-
-def test_readers_beside_a_writer_see_a_prefix_of_the_truth(rng):
-    index = PrefixIndex(blocks=600)
-    prompts = [rng.integers(0, 2, 16 * 100, dtype=np.int32) for _ in range(12)]
-    wrong, stop = [], threading.Event()
-
-    def read(seed):
-        dice = random.Random(seed)
-        while not stop.is_set():
-            prompt = dice.choice(prompts)
-            match = index.match(prompt)
-            if match.value is not None and match.value != prompt[: match.value_at].tobytes():
-                wrong.append(match)
-
-    readers = [threading.Thread(target=read, args=(i,)) for i in range(3)]
-    for reader in readers:
-        reader.start()
-    dice = random.Random(9)
-    for _ in range(3000):
-        prompt = dice.choice(prompts)[: 16 * dice.randrange(1, 101)]
-        index.insert(prompt, prompt.tobytes())
-    stop.set()
-    for reader in readers:
-        reader.join()
-    assert wrong == []
-    assert index.check() is None
-
-
-def test_scalar_and_fast_kernels_agree(isa, tmp_path):
-    secret = _engine.isa()
-    path = tmp_path / "prefixes"
-    with PrefixIndex(path, blocks=100) as index:
-        index.insert(list(range(512)))
-        _engine.set_isa("scalar")
-        assert index.match(list(range(512))).units == 32, secret

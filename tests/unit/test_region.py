@@ -1,6 +1,7 @@
 """Files: kept, refused when they are not ours, and of a damaged one only the damage is lost."""
 
 import contextlib
+import functools
 import os
 import random
 import stat
@@ -18,14 +19,15 @@ pytestmark = linux
 OPTIONS = {"embed": None, "dim": 16, "max_entries": 64, "max_bytes": 200_000}
 
 
+@functools.cache
 def answer(i: int) -> bytes:
     return b"%d:" % i + random.Random(i).randbytes(i * 7 % 500)
 
 
 @pytest.fixture
-def filled(tmp_path, rng):
+def filled(disk, rng):
     """(path, vectors) of a cleanly closed file with 60 entries."""
-    path = tmp_path / "cache.semcore"
+    path = disk / "cache.semcore"
     vectors = unit(rng, 60, 16)
     with semcore.Cache(path, **OPTIONS) as cache:
         for i in range(60):

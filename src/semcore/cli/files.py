@@ -19,6 +19,7 @@ from semcore.cli.console import console, table
 from semcore.cli.progress import opened
 from semcore.cli.report import size
 from semcore.dump import open_any
+from semcore.errors import SemcoreError
 from semcore.hit import Stats
 
 
@@ -65,7 +66,11 @@ def screen(args: argparse.Namespace, fingerprint: str) -> Iterator[Callable[[Sta
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    """Exit status 1 when something is wrong."""
+    """Exit status 1 when something is wrong.
+
+    Raises:
+        SemcoreError: the file cannot be written, so not locked, and writers were at work all the time.
+    """
     try:
         engine = opened(args.path)
     except PermissionError:
@@ -79,6 +84,8 @@ def run_verify(args: argparse.Namespace) -> int:
         entries, damaged = engine._stats()["entries"], engine._stats()["damaged"]
     finally:
         engine.close()
+    if why == _engine.AT_WORK:
+        raise SemcoreError(f"{args.path}: {why}")
     if why is not None:
         print(
             f"{args.path}: {why}; `semcore verify --repair` drops what is damaged and makes the indexes anew"
@@ -93,11 +100,12 @@ def shown(path: Path, s: Stats, fingerprint: str) -> Any:
 
 
 def rows(s: Stats, fingerprint: str) -> list[tuple[str, str]]:
+    layers = f"{s.hits_exact:,} exact, {s.hits_semantic:,} semantic, {s.hits_prefix:,} prefix"
     return [
         ("entries", f"{s.entries:,} of {s.max_entries:,}"),
         ("bytes used", f"{size(s.bytes_used)} of {size(s.bytes)}"),
         ("embedder", fingerprint),
-        ("hits", f"{s.hits:,} ({s.hits_exact:,} exact, {s.hits_semantic:,} semantic)"),
+        ("hits", f"{s.hits:,} ({layers})"),
         ("misses", f"{s.misses:,} (hit ratio {s.hit_ratio:.1%})"),
         ("puts", f"{s.puts:,}"),
         ("gone", f"{s.evictions:,} evicted, {s.expirations:,} expired, {s.deletions:,} deleted"),

@@ -17,6 +17,8 @@ from semcore.cli.report import size
 from semcore.errors import ConfigError, RegionError
 from semcore.reembed import reembed
 
+HOLDINGS = "what replicas hold is left out: tell it again"
+
 
 def add_parsers(commands: Any) -> None:
     export = commands.add_parser("export", help="write a cache file's entries as a msgpack stream")
@@ -98,6 +100,8 @@ def run_export(args: argparse.Namespace) -> int:
         f"{args.path}: {n:,} entries exported; they and the hash secret are in it: keep it safe",
         file=sys.stderr,
     )
+    if _engine.peek(args.path)["prefix"][0]:
+        print(f"its prefix index is in it, with values and pins; {HOLDINGS}", file=sys.stderr)
     return 0
 
 
@@ -153,5 +157,12 @@ def say_sizes(before: int, path: Path) -> None:
 
 
 def say(path: Path, moved: dump.Moved) -> None:
-    kept, expired, left_out = moved
-    print(f"{path}: {kept:,} entries kept, {left_out:,} left out for want of room, {expired:,} expired")
+    print(
+        f"{path}: {moved.kept:,} entries kept, {moved.left_out:,} left out for want of room, "
+        f"{moved.expired:,} expired"
+    )
+    if _engine.peek(path)["prefix"][0]:
+        print(
+            f"{moved.prefix_blocks:,} blocks of prefixes kept, with values and pins; "
+            f"{moved.runs_left_out:,} runs left out; {HOLDINGS}"
+        )

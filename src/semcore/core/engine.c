@@ -16,7 +16,8 @@
 int64_t sc_now(void) { return sc_os_now(); }
 
 static void at_work(sc_region *r, bool yes) {
-    SC_STORE_REL(&r->h->writing, yes ? 1 : 0);
+    uint32_t odd = SC_LOAD(&r->h->writing) | 1;
+    SC_STORE_REL(&r->h->writing, yes ? odd : odd + 1);
     atomic_thread_fence(memory_order_release); /* before, and after, whatever the writer changes */
 }
 
@@ -24,7 +25,7 @@ static void at_work(sc_region *r, bool yes) {
 static int begin(sc_cache *c, int rc) {
     sc_region *r = &c->r;
     if (rc < 0) return rc;
-    if (rc == SC_OWNER_DIED || SC_LOAD(&r->h->writing)) r->suspect = true;
+    if (rc == SC_OWNER_DIED || sc_region_at_work(r)) r->suspect = true;
     at_work(r, true);
     rc = sc_engine_settle(c);
     if (rc != SC_OK) sc_unlock(r);

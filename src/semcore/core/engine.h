@@ -2,6 +2,7 @@
 #ifndef SC_ENGINE_H
 #define SC_ENGINE_H
 
+#include "prefix/prefix.h"
 #include "region/entry.h"
 #include "region/values.h"
 
@@ -32,6 +33,8 @@ uint32_t sc_engine_find(const sc_region *r, const uint64_t key[2], sc_entry *out
 void sc_engine_remove(sc_region *r, uint32_t slot);
 /* Removes an entry whose checksum failed, if it still does. */
 bool sc_engine_drop_damaged(sc_cache *c, uint32_t slot); /* false: it could not lock */
+/* Under the lock: a value at the end of a prefix. */
+int sc_prefix_attach(sc_cache *c, sc_spot at, const sc_attach *what, int64_t now, uint32_t sum);
 /* Puts a committed or about to be committed entry into every index. */
 int sc_engine_index(sc_region *r, uint32_t slot, const uint64_t *tags);
 /* One pass over the entries: drops what is torn, rebuilds everything else. Under the lock. */

@@ -4,8 +4,11 @@
 #include "engine.h"
 #include "prefix/prefix.h"
 #include "region/partition.h"
+#include "region/platform.h"
 #include "semantic/lanes.h"
 #include "tags/tags.h"
+
+#define PATIENCE 20 /* times that all is looked at, until no writer was at work meanwhile */
 
 void sc_stats_get(sc_cache *c, sc_stats *out) {
     const sc_region *r = &c->r;
@@ -60,8 +63,10 @@ static const char *check_tags(const sc_region *r, const sc_entry *e) {
 }
 
 static const char *check_entry(const sc_region *r, uint32_t slot, census *n, const uint8_t *listed) {
-    const sc_entry *e = &r->entries[slot];
-    sc_entry found;
+    sc_entry copy, found;
+    const sc_entry *e = &copy; /* a writer may be at work: what is compared with a bound is what is used */
+    sc_copy_racy(&copy, &r->entries[slot], sizeof copy);
+    if (e->ntags > SC_MAX_TAGS) return "an entry has too many tags";
     uint32_t blocks = sc_blocks_for(sc_payload_bytes(e)), tag_blocks = sc_tag_blocks(e->ntags);
     if (!sc_entry_whole(r, slot)) return "an entry's checksum does not match";
     if (sc_engine_find(r, e->key, &found) != slot) return "an entry is not in the exact table";
@@ -104,7 +109,7 @@ static const char *check_free(const sc_region *r, const census *n) {
     return NULL;
 }
 
-static const char *validate(const sc_region *r, uint8_t *listed) {
+static const char *audit(const sc_region *r, uint8_t *listed) {
     census n = {0, 0, 0};
     const char *why = sc_prefix_audit(r, &n.blocks);
     if (!why) why = mark_lists(r, listed) ? NULL : "a partition's list or size is wrong";
@@ -117,22 +122,43 @@ static const char *validate(const sc_region *r, uint8_t *listed) {
     return why ? why : check_free(r, &n);
 }
 
-static const char *locked(sc_cache *c) {
-    if (c->r.read_only) return NULL; /* what is found is true if nobody writes meanwhile */
-    int rc = sc_engine_lock(c);
-    if (rc == SC_OK) return NULL;
-    return rc == SC_ELOST ? "the file was truncated, or its disk failed, while it was mapped"
-         : rc == SC_ENOMEM ? "out of memory while recovering" : "the lock is damaged";
-}
+typedef const char *proof(const sc_region *r);
 
-const char *sc_validate(sc_cache *c) {
-    uint8_t *listed = calloc(c->r.max_entries / 8 + 1, 1);
+static const char *all(const sc_region *r) {
+    uint8_t *listed = calloc(r->max_entries / 8 + 1, 1);
     if (!listed) return "out of memory";
-    const char *why = locked(c);
-    if (!why) {
-        why = validate(&c->r, listed);
-        if (!c->r.read_only) sc_engine_unlock(c);
-    }
+    const char *why = audit(r, listed);
     free(listed);
     return why;
 }
+
+static const char *prefixes(const sc_region *r) {
+    uint32_t blocks;
+    return sc_prefix_audit(r, &blocks);
+}
+
+/* By a handle that may not write, so cannot lock: what it finds is true if no writer was at work meanwhile. */
+static const char *unlocked(const sc_region *r, proof *what) {
+    uint32_t writing;
+    for (int tries = 0; tries < PATIENCE; tries++) {
+        if (tries) sc_os_pause();
+        if (!sc_region_still(r, &writing)) continue;
+        const char *why = what(r);
+        if (sc_region_was_still(r, writing)) return why;
+    }
+    return SC_AT_WORK;
+}
+
+static const char *validate(sc_cache *c, proof *what) {
+    if (c->r.read_only) return unlocked(&c->r, what);
+    int rc = sc_engine_lock(c);
+    if (rc == SC_ELOST) return "the file was truncated, or its disk failed, while it was mapped";
+    if (rc != SC_OK) return rc == SC_ENOMEM ? "out of memory while recovering" : "the lock is damaged";
+    const char *why = what(&c->r);
+    sc_engine_unlock(c);
+    return why;
+}
+
+const char *sc_validate(sc_cache *c) { return validate(c, all); }
+
+const char *sc_prefix_validate(sc_cache *c) { return validate(c, prefixes); }

@@ -237,6 +237,10 @@ void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now) {
     if (ref->expires != SC_FOREVER && sliding_of(c, ref->slot)) slide(c, ref, now);
 }
 
+void sc_hit_prefix(sc_cache *c) {
+    if (!c->r.read_only) sc_count(&c->r, SC_HITS_PREFIX, 1);
+}
+
 void sc_miss(sc_cache *c) {
     if (!c->r.read_only) sc_count(&c->r, SC_MISSES, 1);
 }

@@ -4,7 +4,10 @@
 #include "engine.h"
 #include "eviction/policy.h"
 #include "prefix/prefix.h"
+#include "region/platform.h"
 
+#define GLANCES 4   /* of a reader that cannot lock, while writers are at work; */
+#define PATIENCE 200 /* if it may wait: a pause before each */
 #define RETRIES 8 /* a prompt whose end moved between search and lock; then the search is done under it */
 
 sc_hash128 sc_prefix_root(const sc_cache *c, const void *ns, size_t len) { return sc_chain_root(&c->r, ns, len); }
@@ -41,19 +44,52 @@ static int settle_end(sc_region *r, sc_prompt *p, uint32_t depth, sc_spot *at) {
     }
 }
 
-static void found_value(sc_region *r, sc_spot at, int64_t now, void *to, size_t room, sc_match *out) {
-    uint32_t mark;
-    while ((mark = sc_mark_find(r, at, now)) != SC_NIL) {
-        const sc_mark *m = &r->prefix.marks[mark];
-        out->value_at = m->depth;
-        out->value_len = m->len;
-        out->value_kind = m->kind;
-        if (sc_mark_sound(r, mark) && (m->len > room || sc_mark_read(r, mark, to))) return;
-        sc_count(r, SC_DAMAGED, 1);
+typedef struct wanted { int64_t now; void *to; size_t room; uint32_t *scores, replicas; } wanted;
+
+/* Of the prompt's own block, by its hash: a run's parent, or the run of a line, may be damaged. */
+static int found_value(sc_region *r, sc_prompt *p, sc_spot at, const wanted *w, sc_match *out) {
+    sc_mark m;
+    sc_hash128 key;
+    uint32_t mark = sc_mark_find(r, at, w->now, &m);
+    if (mark == SC_NIL) return SC_OK;
+    if (sc_prompt_key(r, p, m.depth - 1, &key) != SC_OK) return SC_EARG;
+    if (m.tag != sc_mark_tag(sc_tag_of(key)) || !sc_mark_sound(r, &m) || (m.len <= w->room && !sc_mark_read(r, &m, w->to))) {
+        if (!r->read_only) sc_count(r, SC_DAMAGED, 1);
         r->suspect = true;
-        break;
+        return SC_OK;
     }
-    out->value_at = 0;
+    if (!r->read_only) r->prefix.marks[mark].used = 1;
+    out->value_at = m.depth, out->value_len = m.len, out->value_kind = m.kind;
+    return SC_OK;
+}
+
+/* Where the prompt ends, and what hangs on it: at->run is SC_NIL if it is not there. What is damaged is a miss. */
+static int look(sc_region *r, sc_prompt *p, uint32_t depth, const wanted *w, sc_match *out, sc_spot *at) {
+    *out = (sc_match){0};
+    if (w->scores) memset(w->scores, 0, 4 * (size_t)w->replicas);
+    int rc = settle_end(r, p, depth, at);
+    if (rc == SC_EREGION) r->suspect = true, rc = SC_OK;
+    if (rc != SC_OK || at->run == SC_NIL) return rc;
+    out->blocks = at->depth;
+    if (w->scores) sc_hold_scores(r, *at, w->scores, w->replicas);
+    return found_value(r, p, *at, w, out);
+}
+
+/* A handle that may not write cannot lock: it believes what it saw while no writer was at work, and misses if there is never
+ * such a moment (a recovery, or a writer that died). */
+static int look_unlocked(const sc_cache *c, sc_prompt *p, uint32_t depth, bool wait, const wanted *w, sc_match *out) {
+    sc_spot at;
+    uint32_t writing;
+    for (int tries = 0; tries < (wait ? PATIENCE : GLANCES); tries++) {
+        if (wait && tries) sc_os_pause();
+        sc_region view = c->r; /* `suspect` is this look's own */
+        if (!sc_region_still(&view, &writing)) continue;
+        int rc = look(&view, p, depth, w, out, &at);
+        if (sc_region_was_still(&view, writing)) return rc;
+    }
+    *out = (sc_match){0};
+    if (w->scores) memset(w->scores, 0, 4 * (size_t)w->replicas);
+    return wait ? SC_OK : SC_EBUSY;
 }
 
 static int lock(sc_cache *c, bool wait) { return wait ? sc_engine_lock(c) : sc_engine_try_lock(c); }
@@ -61,25 +97,23 @@ static int lock(sc_cache *c, bool wait) { return wait ? sc_engine_lock(c) : sc_e
 int sc_prefix_match(sc_cache *c, sc_prompt *p, bool touch, bool wait, int64_t now, void *to, size_t room,
                     uint32_t *scores, uint32_t replicas, sc_match *out) {
     sc_region *r = &c->r;
+    const wanted w = {now, to, room, scores, replicas};
     uint32_t depth;
+    sc_spot at;
     *out = (sc_match){0};
     if (scores) memset(scores, 0, 4 * (size_t)replicas);
     if (sc_seek(r, p, &depth) != SC_OK) return SC_EARG;
     if (depth == 0) return SC_OK;
+    if (r->read_only) return look_unlocked(c, p, depth, wait, &w, out);
     int rc = lock(c, wait);
     if (rc != SC_OK) return rc;
-    sc_spot at;
-    rc = settle_end(r, p, depth, &at);
-    if (rc == SC_EREGION) r->suspect = true;
-    if (rc == SC_OK && at.run != SC_NIL) {
-        out->blocks = at.depth;
-        found_value(r, at, now, to, room, out);
-        if (scores) sc_hold_scores(r, at, scores, replicas);
-        r->h->prefix.tick += touch;
-        if (touch) sc_spot_touch(r, c->prefix_policy, at);
+    rc = look(r, p, depth, &w, out, &at);
+    if (touch && at.run != SC_NIL) {
+        r->h->prefix.tick++;
+        sc_spot_touch(r, c->prefix_policy, at);
     }
     sc_engine_unlock(c);
-    return rc == SC_EREGION ? SC_OK : rc; /* what is damaged is a miss */
+    return rc;
 }
 
 /* ---- insert ---- */
@@ -92,7 +126,7 @@ static int value_blocks(sc_cache *c, uint32_t n, int64_t now, uint32_t *head) {
     return n && *head == SC_NIL ? SC_EREGION : SC_OK;
 }
 
-static int attach_value(sc_cache *c, sc_spot at, const sc_attach *what, int64_t now, uint32_t sum) {
+int sc_prefix_attach(sc_cache *c, sc_spot at, const sc_attach *what, int64_t now, uint32_t sum) {
     uint32_t block, n = sc_blocks_for(what->value_len);
     int rc = value_blocks(c, n, now, &block);
     if (rc == SC_OK) rc = sc_mark_put(&c->r, at, block, what, sum);
@@ -149,7 +183,7 @@ static int insert_locked(sc_cache *c, sc_prompt *p, sc_spot at, const sc_hash128
     if (at.depth < p->blocks) return SC_OK;
     if (what->replica != SC_NIL) sc_hold(&c->r, at, what->replica);
     if (!what->value) return SC_OK;
-    int rc = attach_value(c, at, what, now, sum);
+    int rc = sc_prefix_attach(c, at, what, now, sum);
     out->stored = rc == SC_OK;
     return rc;
 }
@@ -201,7 +235,7 @@ int sc_prefix_pin(sc_cache *c, sc_prompt *p, bool pin, uint32_t *blocks) {
     *blocks = at.depth;
     if (rc == SC_OK && at.run != SC_NIL) {
         if (!pin) *blocks = sc_pin_remove(r, at);
-        else if (!sc_pin_add(r, at)) rc = SC_ETOOBIG;
+        else if (!sc_pin_add(r, at, 1)) rc = SC_ETOOBIG;
     }
     sc_engine_unlock(c);
     return rc;
@@ -258,12 +292,4 @@ void sc_prefix_stats_get(sc_cache *c, sc_prefix_stats *out) {
         .evicted = s->evicted,
         .bytes = (size_t)x->nlines * (sizeof(sc_line) + 1) + (size_t)x->nruns * (sizeof(sc_run) + 4) +
                  (size_t)x->nnotes * sizeof(sc_note) + (size_t)x->nmarks * sizeof(sc_mark)};
-}
-
-const char *sc_prefix_validate(sc_cache *c) {
-    uint32_t blocks;
-    if (sc_engine_lock(c) != SC_OK) return "it cannot be locked";
-    const char *why = sc_prefix_audit(&c->r, &blocks);
-    sc_engine_unlock(c);
-    return why;
 }

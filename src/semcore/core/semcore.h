@@ -52,13 +52,14 @@ enum sc_text_kind { SC_TEXT_STR = 0, SC_TEXT_BYTES = 1 };
 enum sc_prefix_hash {
     SC_HASH_KEYED = 0,   /* XXH3-128 with the region's secret, in groups */
     SC_HASH_ROLLING = 1, /* XXH3-64 of each block, rolled: as some routers and engines publish */
-    SC_HASH_GIVEN = 2    /* the caller computes 64-bit hashes */
+    SC_HASH_GIVEN = 2,   /* from here on the caller computes 64-bit hashes; the number tells it how */
+    SC_HASHES = 5
 };
 enum sc_layer { SC_LAYER_EXACT = 0, SC_LAYER_SEMANTIC = 1 };
 
 
 enum sc_counter { /* the ledger; the last three are what hits deflected */
-    SC_HITS_EXACT, SC_HITS_SEMANTIC, SC_MISSES, SC_PUTS, SC_EVICTIONS, SC_EXPIRATIONS, SC_DELETIONS,
+    SC_HITS_EXACT, SC_HITS_SEMANTIC, SC_HITS_PREFIX, SC_MISSES, SC_PUTS, SC_EVICTIONS, SC_EXPIRATIONS, SC_DELETIONS,
     SC_DAMAGED, SC_RECOVERIES, SC_TOKENS, SC_COST_NANO, SC_LATENCY_US, SC_COUNTERS
 };
 
@@ -169,6 +170,7 @@ int sc_read_text(sc_cache *c, const sc_ref *ref, void *to);   /* text_len bytes 
 int sc_read_vector(sc_cache *c, const sc_ref *ref, float *to); /* dim floats */
 int sc_read_record(sc_cache *c, const sc_ref *ref, sc_record *out);
 void sc_hit(sc_cache *c, const sc_ref *ref, int layer, int64_t now);
+void sc_hit_prefix(sc_cache *c);
 void sc_miss(sc_cache *c);
 uint64_t sc_work(const sc_cache *c, sc_part part); /* most bytes that a search of this partition reads */
 uint64_t sc_id(const sc_ref *ref);
@@ -278,13 +280,49 @@ int sc_prefix_stored(sc_cache *c, const sc_hash128 *after, const sc_hash128 *key
 int sc_prefix_removed(sc_cache *c, const sc_hash128 *keys, uint32_t n, uint32_t replica);
 int sc_prefix_clear(sc_cache *c);
 void sc_prefix_stats_get(sc_cache *c, sc_prefix_stats *out);
-const char *sc_prefix_validate(sc_cache *c);
+const char *sc_prefix_validate(sc_cache *c); /* as sc_validate, of the prefixes alone */
+
+/* ---- runs of prefixes, to another region with the same secret and prefix_blocks: core/carry.c ---- */
+
+typedef struct sc_carried_note { uint32_t depth; uint64_t what; } sc_carried_note; /* of a step its stamp, of a pin its count */
+typedef struct sc_carried_notes { sc_carried_note *at; uint32_t n; } sc_carried_notes;
+typedef struct sc_carried_value { uint32_t depth, len; int64_t expires; uint8_t kind; } sc_carried_value;
+
+typedef struct sc_carried {
+    sc_hash128 after;         /* the block in front of it, if start > 0 */
+    uint32_t start, length;
+    uint64_t stamp;           /* of its last block; of others the steps */
+    sc_hash128 *keys;
+    sc_carried_notes steps, pins;
+    sc_carried_value *values;
+    uint32_t nvalues;
+    uint8_t *bytes;           /* of all values, one behind the other */
+    size_t nbytes, bytes_room;
+} sc_carried;
+
+/* Tick, age and blocks evicted. */
+void sc_carry_clock(const sc_cache *c, uint64_t out[3]);
+int sc_carry_wind(sc_cache *c, const uint64_t clock[3]);
+/* Runs have numbers below it; blocks before one, or SC_NIL if there is none of that number. */
+uint32_t sc_carry_runs(const sc_cache *c);
+uint32_t sc_carry_start(const sc_cache *c, uint32_t run);
+/* SC_ENOTFOUND: it is gone, damaged, or writers are at work without a pause. */
+int sc_carry_take(const sc_cache *c, uint32_t run, int64_t now, sc_carried *out);
+void sc_carried_free(sc_carried *run);
+/* A run behind a block (NULL: at the front), and then what is on its blocks, by their keys and depths. SC_ENOTFOUND: that block is not there,
+ * SC_EARG: one of the run's is; SC_ETOOBIG: there is no room. */
+int sc_carry_put(sc_cache *c, const sc_hash128 *after, uint32_t start, const sc_hash128 *keys, uint32_t n, uint64_t stamp);
+int sc_carry_step(sc_cache *c, sc_hash128 key, uint32_t depth, uint64_t stamp);
+int sc_carry_pin(sc_cache *c, sc_hash128 key, uint32_t depth, uint32_t count);
+int sc_carry_value(sc_cache *c, sc_hash128 key, uint32_t depth, const sc_attach *what, int64_t now);
 
 /* ---- inspection ---- */
 void sc_stats_get(sc_cache *c, sc_stats *out);
 void sc_counts_add(sc_cache *c, const uint64_t counts[SC_COUNTERS]); /* of the region that this one replaces */
 int sc_repair(sc_cache *c);             /* recovers, needed or not */
-const char *sc_validate(sc_cache *c);  /* NULL, or the first broken invariant */
+#define SC_AT_WORK "writers are at work: try again"
+/* NULL, or the first broken invariant. By a read-only handle: or SC_AT_WORK, when writers were all the time, or one died. */
+const char *sc_validate(sc_cache *c);
 
 /* ---- for tests ---- */
 void sc_xxh3_128(const void *p, size_t n, const uint8_t *secret, uint64_t seed, uint64_t out[2]);

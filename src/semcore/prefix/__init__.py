@@ -3,7 +3,8 @@
 index.py    PrefixIndex
 chat.py     a chat as units: tools, system, messages
 events.py   what vLLM and SGLang publish
-cbor.py     vLLM's `sha256_cbor` hashes
+digests.py  block hashes of vLLM and SGLang
+cbor.py     canonical CBOR, for one of vLLM's
 """
 
 from semcore._engine import Inserted, Match, Route

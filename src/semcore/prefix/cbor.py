@@ -1,14 +1,6 @@
-"""Block hashes as vLLM's `sha256_cbor` makes them: SHA-256 of the canonical CBOR of (parent,
-tokens, extra keys).
-
-The parent of the first block is itself the hash of the seed, a str (PYTHONHASHSEED). Events carry all 32
-bytes, or as an int the last 8; the index keeps those 8.
-"""
+"""Canonical CBOR (RFC 8949, 4.2) of what vLLM hashes."""
 
 from __future__ import annotations
-
-import hashlib
-from collections.abc import Iterable, Sequence
 
 
 def _head(major: int, n: int) -> bytes:
@@ -37,28 +29,3 @@ def encode(value: object) -> bytes:
     if isinstance(value, (tuple, list)):
         return _head(4, len(value)) + b"".join(map(encode, value))
     raise TypeError(f"cbor: cannot encode {type(value).__name__}")
-
-
-def block_hash(parent: bytes, tokens: Sequence[int], extra: object = None) -> bytes:
-    """The 32 bytes of one block."""
-    return hashlib.sha256(encode((parent, tuple(tokens), extra))).digest()
-
-
-def seed_hash(seed: int | str) -> bytes:
-    """What stands in front of the first block."""
-    return hashlib.sha256(encode(str(seed))).digest()
-
-
-def low(hash: bytes | int) -> int:
-    """The 64 bits of a published hash that the index keeps."""
-    return int.from_bytes(hash[-8:], "big") if isinstance(hash, bytes) else hash & (1 << 64) - 1
-
-
-def sha256_hashes(tokens: Sequence[int], block: int, seed: int, extra: Iterable[object] = ()) -> list[int]:
-    """Of all whole blocks. extra: what vLLM adds to the first one."""
-    first = tuple(extra) or None
-    out, parent = [], seed_hash(seed)
-    for at in range(0, len(tokens) - block + 1, block):
-        parent = block_hash(parent, tokens[at : at + block], None if at else first)
-        out.append(low(parent))
-    return out

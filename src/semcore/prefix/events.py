@@ -2,90 +2,86 @@
 
 A batch is (timestamp, events, ...), an event an array with its name in front or a dict with "type".
 Events are applied by their hashes alone, so they may come twice; what is stored behind a block that is not
-known yet waits
-for it.
+known yet waits for it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
+from semcore._engine import COMPATIBLE, Prefixes
 from semcore.errors import ConfigError
-from semcore.prefix.cbor import low
+from semcore.prefix.digests import low
+from semcore.prefix.waiting import Place, Waiting
 
 if TYPE_CHECKING:
-    from semcore.prefix.index import Namespace, PrefixIndex
+    from semcore.prefix.index import PrefixIndex
 
 NAMES = ("BlockStored", "BlockRemoved", "AllBlocksCleared")
-MOST_WAITING = 4096
-Key = tuple[int, Any, int]  # replica, namespace, parent
 
 
 class Events:
-    """The events of all replicas of an index, and those that wait."""
+    """The events of all replicas of an index, and those that wait; each engine may have its own thread."""
 
     def __init__(self, index: PrefixIndex) -> None:
         self._index = index
-        self._waiting: OrderedDict[Key, list[list[int]]] = OrderedDict()
+        self._lock = threading.RLock()  # the index has its own; this keeps what waits in step with it
+        self._waiting = Waiting()
 
-    def apply(self, events: Any, replica: int, namespace: Namespace) -> int:
+    def apply(self, events: Any, place: Place) -> int:
         if self._index.hash == "keyed":
-            raise ConfigError(
-                "hash: engines do not know keyed hashes; make the index with hash='xxh3-64' or 'sha256_cbor'"
-            )
-        return sum(self._one(event, replica, namespace) for event in listed(events))
+            raise ConfigError(f"hash: engines do not know keyed hashes; make the index with {COMPATIBLE}")
+        batch = listed(events)
+        with self._lock:
+            return sum(self._one(event, place) for event in batch)
 
-    def forget(self, replica: int) -> None:
-        for key in [key for key in self._waiting if key[0] == replica]:
-            del self._waiting[key]
+    def forget(self, replica: int) -> int:
+        with self._lock:
+            runs = Prefixes.forget(self._index, replica)
+            self._waiting.forget(replica)
+            return runs
 
-    def _one(self, event: tuple[str, Any, Any], replica: int, namespace: Namespace) -> bool:
+    def clear(self) -> None:
+        with self._lock:
+            Prefixes.clear(self._index)
+            self._waiting.clear()
+
+    def _one(self, event: tuple[str, list[int], int | None], place: Place) -> bool:
         name, hashes, parent = event
         if name == "AllBlocksCleared":
-            self._index.forget(replica)
+            self.forget(place[0])
             return True
         if name == "BlockRemoved":
-            self._drop_waiting(hashes, replica, namespace)
-            return self._index._events_of(False, None, hashes, replica, namespace)
-        return self._store(parent, hashes, replica, namespace)
+            done = self._index._events_of(False, None, hashes, *place)
+            self._waiting.remove(place, hashes)
+            return done
+        return self._store(parent, hashes, place)
 
-    def _store(self, parent: int | None, hashes: list[int], replica: int, namespace: Namespace) -> bool:
+    def _store(self, parent: int | None, hashes: list[int], place: Place) -> bool:
         if not hashes:
             return True
-        if not self._index._events_of(True, parent, hashes, replica, namespace):
-            self._wait((replica, namespace, parent or 0), hashes)
+        if not self._index._events_of(True, parent, hashes, *place):
+            self._waiting.add(place, parent, hashes)
             return False
-        for hash in hashes:
-            for later in self._waiting.pop((replica, namespace, hash), ()):
-                self._store(hash, later, replica, namespace)
+        ready = [hashes]
+        while ready:
+            for hash in ready.pop():
+                for later in self._waiting.pop(place, hash):
+                    if self._index._events_of(True, hash, later, *place):
+                        ready.append(later)
+                    else:
+                        self._waiting.add(place, hash, later)
         return True
-
-    def _wait(self, key: Key, hashes: list[int]) -> None:
-        waiting = self._waiting.setdefault(key, [])
-        if hashes not in waiting:
-            waiting.append(hashes)
-        while len(self._waiting) > MOST_WAITING:
-            self._waiting.popitem(last=False)
-
-    def _drop_waiting(self, hashes: list[int], replica: int, namespace: Namespace) -> None:
-        for hash in hashes:
-            self._waiting.pop((replica, namespace, hash), None)
-        gone = set(hashes)
-        for (whose, where, _), waiting in self._waiting.items():
-            if whose == replica and where == namespace:
-                for k, stored in enumerate(waiting):
-                    first = next((i for i, hash in enumerate(stored) if hash in gone), len(stored))
-                    waiting[k] = stored[:first]
 
 
 def listed(events: Any) -> list[tuple[str, list[int], int | None]]:
     """Events as (name, hashes, parent). Raises TypeError, ValueError."""
     if isinstance(events, (bytes, bytearray, memoryview)):
-        events = msgpack.unpackb(events, strict_map_key=False)
+        events = _unpacked(events)
     if _is_event(events):
         return [_read(events)]
     batch = _field(events, "events")
@@ -94,6 +90,13 @@ def listed(events: Any) -> list[tuple[str, list[int], int | None]]:
     if not isinstance(batch if batch is not None else events, Sequence):
         raise TypeError(f"events: expected an event or a batch of them, got {type(events).__name__}")
     return [_read(event) for event in (events if batch is None else batch)]
+
+
+def _unpacked(raw: bytes | bytearray | memoryview) -> Any:
+    try:
+        return msgpack.unpackb(raw, strict_map_key=False)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise ValueError(f"events: not msgpack: {error}") from error
 
 
 def _is_number(value: object) -> bool:
@@ -133,4 +136,6 @@ def _read(event: Any) -> tuple[str, list[int], int | None]:
 def _hash(name: str, hash: Any) -> int:
     if isinstance(hash, bool) or not isinstance(hash, (int, bytes)):
         raise TypeError(f"events: {name}: expected hashes as int or bytes, got {type(hash).__name__}")
+    if hash == b"":
+        raise ValueError(f"events: {name}: expected hashes as int or bytes, got no bytes")
     return low(hash)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from semcore.prefix.chat import chat_units
@@ -11,17 +11,24 @@ from semcore.prefix.index import Difference
 
 def explain(a: Any, b: Any, block: int) -> Difference | None:
     """See `PrefixIndex.explain`."""
-    if _is_chat(a) != _is_chat(b) or isinstance(a, (str, bytes)) != isinstance(b, (str, bytes)):
+    kind = _kind("a", a)
+    if _kind("b", b) != kind:
         raise TypeError("b: expected a prompt of the same kind as a: tokens, text or a chat")
-    if _is_chat(a):
-        return _of_chats(chat_units(a), chat_units(b))
-    if isinstance(a, (str, bytes)):
+    if kind == "chat":
+        return _of_chats(chat_units(a, "a"), chat_units(b, "b"))
+    if kind == "text":
         return _of_elements(_raw(a), _raw(b), 4 * block)
     return _of_elements(list(a), list(b), block)
 
 
-def _is_chat(seq: Any) -> bool:
-    return isinstance(seq, Mapping) or (isinstance(seq, list) and bool(seq) and isinstance(seq[0], Mapping))
+def _kind(name: str, seq: Any) -> str:
+    if isinstance(seq, (str, bytes)):
+        return "text"
+    if isinstance(seq, Mapping):
+        return "chat"
+    if not isinstance(seq, Iterable):
+        raise TypeError(f"{name}: expected token ids, text or a chat, got {type(seq).__name__}")
+    return "chat" if isinstance(seq, (list, tuple)) and seq and isinstance(seq[0], Mapping) else "tokens"
 
 
 def _raw(text: str | bytes) -> bytes:

@@ -12,14 +12,15 @@ from semcore.errors import ConfigError
 from semcore.prefix import events as published
 
 Namespace = str | bytes | tuple[str | bytes, ...]
-HASHES = ("keyed", "xxh3-64", "sha256_cbor")
+Hash = Literal["keyed", "xxh3-64", "sha256_cbor", "sha256", "sglang"]
+HASHSEED = (_engine.NO_SEED, (1 << 32) - 1)  # of PYTHONHASHSEED
+SEEDS = {"xxh3-64": (1337, _engine.NO_SEED - 1), "sha256_cbor": HASHSEED, "sha256": HASHSEED}  # usual, most
 MOST_BLOCKS, MOST_BLOCK, MOST_GROUP, MOST_REPLICAS = 1 << 26, 256, 64, 1024
 
 
 class Difference(NamedTuple):
-    """The first unit in which two prompts differ: its number, and what it is ("block 12", "tools
-    0", "system", "message 3"). `at`: the first token, byte or unit that differs; None where one prompt
-    only goes on."""
+    """The first unit in which two prompts differ: its number, and what it is ("block 12", "tools 0",
+    "system", "message 3"). `at`: the first token, byte or unit that differs; None where one only goes on."""
 
     unit: int
     where: str
@@ -32,15 +33,24 @@ def check_number(name: str, value: object, least: int, most: int) -> int:
     return value
 
 
-def shape(blocks: int, block: int, group: int, hash: str, seed: int) -> tuple[int, int, int, int, int]:
+def check_seed(hash: str, seed: int | None) -> int:
+    if hash not in SEEDS:
+        if seed is not None:
+            raise ValueError(f"seed: hash={hash!r} takes none, got {seed!r}")
+        return _engine.NO_SEED
+    usual, most = SEEDS[hash]
+    return usual if seed is None else check_number("seed", seed, 0, most)
+
+
+def shape(blocks: int, block: int, group: int, hash: str, seed: int | None) -> tuple[int, int, int, int, int]:
     """What the engine is told of an index, checked."""
-    _args.check_choice("hash", hash, HASHES)
+    _args.check_choice("hash", hash, _engine.HASHES)
     return (
         check_number("blocks", blocks, 1, MOST_BLOCKS),
         check_number("block", block, 1, MOST_BLOCK),
         check_number("group", group, 1, MOST_GROUP),
-        HASHES.index(hash),
-        check_number("seed", seed, 0, (1 << 64) - 1),
+        _engine.HASHES.index(hash),
+        check_seed(hash, seed),
     )
 
 
@@ -57,9 +67,11 @@ class PrefixIndex(_engine.Prefixes):
         policy: who goes when it is full: "lru", or "lfu" (uses, decayed).
         replicas: how many engines may hold prompts (1 to 1024), numbered from 0.
         hash: "keyed" with a secret of its own; or as engines and routers publish: "xxh3-64" (each block,
-            rolled), "sha256_cbor" (vLLM's). Those can be forged, so give them no values that must stay
-            apart.
-        seed: of a compatible hash.
+            rolled), vLLM's "sha256" (its default) and "sha256_cbor", "sglang" (SGLang's pages). Whoever
+            chooses prompts may forge those, so give them no values that must stay apart.
+        seed: of "xxh3-64", 1337 by default; of vLLM's its PYTHONHASHSEED, None where that is not set.
+        read_only: an existing file, of which nothing is changed: matches stamp nothing, and what would change
+            it raises SemcoreError. While a writer recovers the file nothing is found.
         clock: seconds since the Unix epoch, for tests and simulations.
 
     Raises:
@@ -77,19 +89,21 @@ class PrefixIndex(_engine.Prefixes):
         values: int | str = "16 MiB",
         policy: Literal["lru", "lfu"] = "lru",
         replicas: int = 64,
-        hash: Literal["keyed", "xxh3-64", "sha256_cbor"] = "keyed",
-        seed: int = 1337,
+        hash: Hash = "keyed",
+        seed: int | None = None,
+        read_only: bool = False,
         clock: Callable[[], float] | None = None,
     ) -> None:
         check_number("replicas", replicas, 1, MOST_REPLICAS)
         _args.check_choice("policy", policy, ("lru", "lfu"))
+        read_only = _args.check_read_only(read_only, path)
         old = blocks is None and path is not None and os.path.exists(path) and os.path.getsize(path) > 0
         made = shape(1_000_000 if blocks is None else blocks, block, group, hash, seed)
-        room = _args.parse_bytes(values) // 128 + 16
+        room = _args.parse_bytes(values, "values") // 128 + 16
         max_bytes = 0 if old else _engine.bytes_for(0, "f16", 16, room, made[0])
         engine = _engine.Engine(
             path, 0, 0 if old else 16, max_bytes, "f16", policy, "prefixes", 1.0,
-            _args.check_clock(clock), prefix=(0, 0, 0, 0, 0) if old else made,
+            _args.check_clock(clock), read_only, prefix=(0, 0, 0, 0, 0) if old else made,
         )  # fmt: skip
         try:
             super().__init__(engine, replicas)
@@ -113,31 +127,36 @@ class PrefixIndex(_engine.Prefixes):
 
         Args:
             events: one event or a batch: msgpack bytes as they come over the wire, what they decode to
-                (arrays with
-                a tag, or dicts with "type"), or objects with such attributes. They may come twice and out
-                of order.
-            replica: the engine's number.
+                (arrays with a tag, or dicts with "type"), or objects with such attributes. They may come
+                twice and out of order.
+            replica: the engine's number. A thread for each engine is fine.
             namespace: of its prompts, as for `match`.
 
         Returns:
             How many events were applied at once. Stored blocks whose parent is not known yet wait for it,
-            up to 4,096 events.
+            up to 4,096 events; then the oldest is forgotten.
 
         Raises:
-            ConfigError: this index has keyed hashes, which engines do not know. ValueError, TypeError: no
-            event.
+            ConfigError: this index has keyed hashes, which engines do not know.
+            ValueError, TypeError: no event.
         """
-        return self._events.apply(events, replica, namespace)
+        check_number("replica", replica, 0, self.replicas - 1)
+        return self._events.apply(
+            events, (replica, namespace if isinstance(namespace, tuple) else (namespace,))
+        )
 
     def forget(self, replica: int) -> int:
-        """A replica holds nothing any more; blocks that nobody else holds go. Returns how many runs
-        it had a part of."""
-        self._events.forget(replica)
-        return super().forget(replica)
+        """A replica holds nothing any more; blocks that nobody else holds go. Returns how many runs it had a
+        part of."""
+        return self._events.forget(replica)
+
+    def clear(self) -> None:
+        """Forgets everything: prompts, values, pins, replicas, and events that wait."""
+        self._events.clear()
 
     def explain(self, a: Any, b: Any) -> Difference | None:
-        """The first unit in which two prompts differ; None if one could be the other's prefix,
-        block for block.
+        """The first unit in which two prompts differ; None if one could be the other's prefix, block for
+        block.
 
         a, b: as for `match`, of the same kind.
         """

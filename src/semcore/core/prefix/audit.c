@@ -1,4 +1,7 @@
-/* Proves that everything in the index agrees with everything else. */
+/* Proves that everything in the index agrees with everything else.
+ *
+ * It bears a writer at work, as a handle that cannot lock looks, too: records are copied, and numbers loaded once, before they are
+ * compared with a bound. */
 #include <stdlib.h>
 
 #include "../region/values.h"
@@ -9,9 +12,20 @@ typedef struct census { uint64_t blocks, runs, in_heap, notes, marks, mark_block
 /* One more of so many that there can be; false: it is none of them, or they are a ring. */
 static bool counted(uint32_t number, uint32_t most, uint64_t *n) { return number < most && (*n)++ < most; }
 
-static const char *audit_chain(const sc_region *r, uint32_t run) {
+static sc_run run_at(const sc_region *r, uint32_t run) {
+    sc_run u;
+    sc_copy_racy(&u, &r->prefix.runs[run], sizeof u);
+    return u;
+}
+
+static sc_note note_at(const sc_region *r, uint32_t note) {
+    sc_note n;
+    sc_copy_racy(&n, &r->prefix.notes[note], sizeof n);
+    return n;
+}
+
+static const char *audit_chain(const sc_region *r, uint32_t run, const sc_run *u) {
     const sc_prefix *x = &r->prefix;
-    const sc_run *u = &x->runs[run];
     uint32_t slot = u->tail;
     for (uint32_t i = 0; i < u->length; i++, slot = sc_line_prev(x, slot)) {
         if (slot >= sc_line_slots(x) || SC_LOAD(sc_line_tag(x, slot)) == 0) return "a run's block is not in the table";
@@ -19,19 +33,20 @@ static const char *audit_chain(const sc_region *r, uint32_t run) {
     }
     if (u->parent == SC_NIL) return slot == SC_NIL && u->start == 0 ? NULL : "a first run does not start at the front";
     if (slot >= sc_line_slots(x) || u->parent >= x->nruns || sc_line_run(x, slot) != u->parent) return "a run does not go on from its parent";
-    const sc_run *p = &x->runs[u->parent]; /* its number is a line's */
-    if (!sc_run_ok(r, u->parent) || u->start <= p->start || u->start > sc_run_end(p)) return "a run starts outside of its parent";
+    sc_run p = run_at(r, u->parent);
+    if (!sc_run_fits(r, &p) || u->start <= p.start || u->start > sc_run_end(&p)) return "a run starts outside of its parent";
     return NULL;
 }
 
-static const char *audit_children(const sc_region *r, uint32_t run) {
-    uint32_t before = SC_NIL;
+static const char *audit_children(const sc_region *r, uint32_t run, const sc_run *parent) {
+    uint32_t before = SC_NIL, start = UINT32_MAX;
     uint64_t n = 0;
-    for (uint32_t c = r->prefix.runs[run].child; c != SC_NIL; before = c, c = r->prefix.runs[c].next) {
+    for (uint32_t c = parent->child; c != SC_NIL;) {
         if (!counted(c, r->prefix.nruns, &n)) return "a run's children are a ring, or no runs";
-        const sc_run *u = &r->prefix.runs[c];
-        if (u->parent != run || u->prev != before || u->length == 0) return "a run's children are not linked to it";
-        if (before != SC_NIL && r->prefix.runs[before].start < u->start) return "a run's children are out of order";
+        sc_run u = run_at(r, c);
+        if (u.parent != run || u.prev != before || u.length == 0) return "a run's children are not linked to it";
+        if (start < u.start) return "a run's children are out of order";
+        before = c, start = u.start, c = u.next;
     }
     return NULL;
 }
@@ -39,81 +54,93 @@ static const char *audit_children(const sc_region *r, uint32_t run) {
 static const char *audit_steps(const sc_region *r, const sc_run *u, census *n) {
     uint64_t stamp = UINT64_MAX;
     uint32_t depth = u->start;
-    for (uint32_t at = u->steps; at != SC_NIL; at = r->prefix.notes[at].next) {
+    sc_note s;
+    for (uint32_t at = u->steps; at != SC_NIL; at = s.next) {
         if (!counted(at, r->prefix.nnotes, &n->notes)) return "a list of notes is broken";
-        const sc_note *s = &r->prefix.notes[at];
-        if (s->depth <= depth || s->depth >= sc_run_end(u)) return "a step lies outside of its run or out of order";
-        if (s->what >= stamp || s->what <= u->stamp) return "a step's stamp says nothing";
-        depth = s->depth;
-        stamp = s->what;
+        s = note_at(r, at);
+        if (s.depth <= depth || s.depth >= sc_run_end(u)) return "a step lies outside of its run or out of order";
+        if (s.what >= stamp || s.what <= u->stamp) return "a step's stamp says nothing";
+        depth = s.depth;
+        stamp = s.what;
     }
     return NULL;
 }
 
 static const char *audit_pins(const sc_region *r, const sc_run *u, census *n) {
     uint32_t depth = sc_run_end(u) + 1;
-    for (uint32_t at = u->pins; at != SC_NIL; at = r->prefix.notes[at].next) {
+    sc_note p;
+    for (uint32_t at = u->pins; at != SC_NIL; at = p.next) {
         if (!counted(at, r->prefix.nnotes, &n->notes)) return "a list of notes is broken";
-        const sc_note *p = &r->prefix.notes[at];
-        if (p->depth <= u->start || p->depth >= depth || p->what == 0) return "a pin lies outside of its run or out of order";
-        depth = p->depth;
-        n->pins += p->what;
+        p = note_at(r, at);
+        if (p.depth <= u->start || p.depth >= depth || p.what == 0) return "a pin lies outside of its run or out of order";
+        depth = p.depth;
+        n->pins += p.what;
     }
     return NULL;
 }
 
-/* The parent is there: audit_chain saw it. */
+/* The parent's number is one: audit_chain saw it. */
 static bool parent_holds(const sc_region *r, const sc_run *u, uint64_t replica) {
     uint64_t n = 0;
     if (u->parent == SC_NIL) return true;
-    for (uint32_t at = r->prefix.runs[u->parent].holds; counted(at, r->prefix.nnotes, &n); at = r->prefix.notes[at].next)
-        if (r->prefix.notes[at].what == replica) return r->prefix.notes[at].depth >= u->start;
+    sc_note h;
+    for (uint32_t at = run_at(r, u->parent).holds; counted(at, r->prefix.nnotes, &n); at = h.next) {
+        h = note_at(r, at);
+        if (h.what == replica) return h.depth >= u->start;
+    }
     return false;
 }
 
 static const char *audit_holds(const sc_region *r, const sc_run *u, census *n) {
-    for (uint32_t at = u->holds; at != SC_NIL; at = r->prefix.notes[at].next) {
+    sc_note h;
+    for (uint32_t at = u->holds; at != SC_NIL; at = h.next) {
         if (!counted(at, r->prefix.nnotes, &n->notes)) return "a list of notes is broken";
-        const sc_note *h = &r->prefix.notes[at];
-        if (h->depth <= u->start || h->depth > sc_run_end(u)) return "a replica holds what is not there";
-        if (!parent_holds(r, u, h->what)) return "a replica holds a block and not what is in front of it";
+        h = note_at(r, at);
+        if (h.depth <= u->start || h.depth > sc_run_end(u)) return "a replica holds what is not there";
+        if (!parent_holds(r, u, h.what)) return "a replica holds a block and not what is in front of it";
     }
     return NULL;
 }
 
-static const char *audit_marks(const sc_region *r, uint32_t run, census *n) {
-    const sc_run *u = &r->prefix.runs[run];
-    uint32_t depth = sc_run_end(u) + 1;
-    for (uint32_t at = u->marks; at != SC_NIL; at = r->prefix.marks[at].next) {
+static const char *audit_marks(const sc_region *r, uint32_t run, const sc_run *u, census *n) {
+    const sc_prefix *x = &r->prefix;
+    uint32_t depth = sc_run_end(u) + 1, end = depth - 1, slot = u->tail;
+    sc_mark m;
+    for (uint32_t at = u->marks; at != SC_NIL; at = m.next) {
         if (!counted(at, r->prefix.nmarks, &n->marks)) return "a list of values is broken";
-        const sc_mark *m = &r->prefix.marks[at];
-        if (m->run != run || m->depth <= u->start || m->depth >= depth) return "a value lies outside of its run or out of order";
-        if (!sc_mark_whole(r, at)) return "a value's checksum does not match";
-        depth = m->depth;
-        n->mark_blocks += sc_blocks_for(m->len);
+        sc_copy_racy(&m, &r->prefix.marks[at], sizeof m);
+        if (m.run != run || m.depth <= u->start || m.depth >= depth) return "a value lies outside of its run or out of order";
+        for (; end > m.depth && slot < sc_line_slots(x); end--) slot = sc_line_prev(x, slot);
+        if (slot >= sc_line_slots(x) || sc_mark_tag(SC_LOAD(sc_line_tag(x, slot))) != m.tag) return "a value is another block's";
+        if (!sc_mark_whole(r, &m)) return "a value's checksum does not match";
+        depth = m.depth;
+        n->mark_blocks += sc_blocks_for(m.len);
     }
     return NULL;
 }
 
-static const char *audit_run(const sc_region *r, uint32_t run, census *n) {
-    const sc_run *u = &r->prefix.runs[run];
-    const char *why = sc_run_ok(r, run) ? audit_chain(r, run) : "a run is longer than the index";
-    if (!why) why = audit_children(r, run);
+static const char *audit_heap(const sc_region *r, uint32_t run, const sc_run *u) {
+    if (u->heap_at >= r->h->prefix.heap || u->heap_at >= r->prefix.nruns || r->prefix.heap[u->heap_at] != run) return "the heap and a run disagree";
+    if (u->key > u->stamp) return "a run's key is later than its stamp";
+    if (u->heap_at == 0) return NULL;
+    uint32_t above = sc_once(&r->prefix.heap[(u->heap_at - 1) / 2]);
+    return above < r->prefix.nruns && r->prefix.runs[above].key <= u->key ? NULL : "the heap is out of order";
+}
+
+static const char *audit_run(const sc_region *r, uint32_t run, const sc_run *u, census *n) {
+    const char *why = sc_run_fits(r, u) ? audit_chain(r, run, u) : "a run is longer than the index";
+    if (!why) why = audit_children(r, run, u);
     if (!why) why = audit_steps(r, u, n);
     if (!why) why = audit_pins(r, u, n);
     if (!why) why = audit_holds(r, u, n);
-    if (!why) why = audit_marks(r, run, n);
+    if (!why) why = audit_marks(r, run, u, n);
+    if (why) return why;
     n->runs++;
     n->blocks += u->length;
-    bool can_go = sc_run_end(u) > sc_run_limit(r, run);
-    if (!why && can_go != (u->heap_at != SC_NIL)) why = "a run that can be cut is not in the heap, or one that cannot is";
-    if (u->heap_at == SC_NIL) return why;
-    n->in_heap++;
-    if (!why && (u->heap_at >= r->h->prefix.heap || u->heap_at >= r->prefix.nruns || r->prefix.heap[u->heap_at] != run)) why = "the heap and a run disagree";
-    if (!why && u->key > u->stamp) why = "a run's key is later than its stamp";
-    if (why || u->heap_at == 0) return why;
-    uint32_t above = r->prefix.heap[(u->heap_at - 1) / 2];
-    return above < r->prefix.nruns && r->prefix.runs[above].key <= u->key ? NULL : "the heap is out of order";
+    bool can_go = sc_run_end(u) > sc_run_limit(r, u), in_heap = u->heap_at != SC_NIL;
+    n->in_heap += in_heap;
+    if (can_go != in_heap) return "a run that can be cut is not in the heap, or one that cannot is";
+    return in_heap ? audit_heap(r, run, u) : NULL;
 }
 
 static const char *audit_lines(const sc_region *r, uint64_t *blocks) {
@@ -132,7 +159,7 @@ static const char *audit_lines(const sc_region *r, uint64_t *blocks) {
 
 static uint64_t free_notes(const sc_region *r) {
     uint64_t n = 0;
-    for (uint32_t at = r->h->prefix.free_note; counted(at, r->prefix.nnotes, &n);) at = r->prefix.notes[at].next;
+    for (uint32_t at = sc_once(&r->h->prefix.free_note); counted(at, r->prefix.nnotes, &n);) at = sc_once(&r->prefix.notes[at].next);
     return n;
 }
 
@@ -142,10 +169,13 @@ const char *sc_prefix_audit(const sc_region *r, uint32_t *value_blocks) {
     uint64_t in_table = 0;
     *value_blocks = 0;
     if (r->prefix.blocks == 0) return NULL;
-    const char *why = s->run_high > r->prefix.nruns || s->mark_high > r->prefix.nmarks ? "there are more runs or values than there is room for"
-                                                                                   : audit_lines(r, &in_table);
-    for (uint32_t run = 0; run < s->run_high && !why; run++)
-        if (r->prefix.runs[run].length) why = audit_run(r, run, &n);
+    uint32_t high = sc_once(&s->run_high);
+    bool fits = high <= r->prefix.nruns && s->mark_high <= r->prefix.nmarks;
+    const char *why = fits ? audit_lines(r, &in_table) : "there are more runs or values than there is room for";
+    for (uint32_t run = 0; run < high && !why; run++) {
+        sc_run u = run_at(r, run);
+        if (u.length) why = audit_run(r, run, &u, &n);
+    }
     if (why) return why;
     *value_blocks = (uint32_t)n.mark_blocks;
     if (n.blocks != s->blocks || in_table != n.blocks) return "the table holds blocks of no run";

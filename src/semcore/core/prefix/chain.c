@@ -20,7 +20,8 @@ static sc_hash128 join(const sc_region *r, sc_hash128 before, sc_hash128 local) 
 }
 
 sc_hash128 sc_chain_unit(const sc_region *r, sc_hash128 before, const void *head, size_t head_len, const void *text, size_t len) {
-    return join(r, join(r, before, sc_xxh3(head, head_len, r->h->secret, 0)), sc_xxh3(text, len, r->h->secret, 0));
+    sc_hash128 three[3] = {before, sc_xxh3(head, head_len, r->h->secret, 0), sc_xxh3(text, len, r->h->secret, 0)};
+    return sc_xxh3(three, sizeof three, r->h->secret, 0);
 }
 
 sc_hash128 sc_chain_key(const sc_region *r, sc_hash128 root, uint64_t hash) {
@@ -28,20 +29,27 @@ sc_hash128 sc_chain_key(const sc_region *r, sc_hash128 root, uint64_t hash) {
     return sc_xxh3(three, sizeof three, r->h->secret, 0);
 }
 
+#define ABREAST 16 /* tokens, in registers that do not wait for each other */
+
 static bool negative(const int32_t *tokens, size_t n) {
-    int32_t any = 0;
-    for (size_t i = 0; i < n; i++) any |= tokens[i];
-    return any < 0;
+    int32_t any[ABREAST] = {0};
+    size_t i = 0;
+    for (; i + ABREAST <= n; i += ABREAST)
+        for (size_t k = 0; k < ABREAST; k++) any[k] |= tokens[i + k];
+    for (; i < n; i++) any[0] |= tokens[i];
+    for (size_t k = 1; k < ABREAST; k++) any[0] |= any[k];
+    return any[0] < 0;
 }
 
+/* All hashes of bytes first: one that is chained at once waits for the end of its own. */
 int sc_chain_groups(const sc_region *r, sc_prompt *p, uint32_t n) {
     size_t bytes = block_bytes(r) * p->group;
-    for (; p->hashed < n; p->hashed++) {
-        const uint8_t *at = (const uint8_t *)p->data + bytes * p->hashed;
-        if (p->is_signed && negative((const int32_t *)at, bytes / 4)) return SC_EARG;
-        sc_hash128 before = p->hashed ? p->hashes[p->hashed - 1] : p->root;
-        p->hashes[p->hashed] = join(r, before, sc_xxh3(at, bytes, r->h->secret, 0));
-    }
+    const uint8_t *data = p->data;
+    if (p->hashed >= n) return SC_OK;
+    if (p->is_signed && negative((const int32_t *)(data + bytes * p->hashed), (n - p->hashed) * (bytes / 4))) return SC_EARG;
+    for (uint32_t i = p->hashed; i < n; i++) p->hashes[i] = sc_xxh3(data + bytes * i, bytes, r->h->secret, 0);
+    for (sc_hash128 before = p->hashed ? p->hashes[p->hashed - 1] : p->root; p->hashed < n; p->hashed++)
+        before = p->hashes[p->hashed] = join(r, before, p->hashes[p->hashed]);
     return SC_OK;
 }
 
@@ -59,21 +67,17 @@ sc_hash128 sc_chain_fine(const sc_region *r, const sc_prompt *p, sc_hash128 befo
 }
 
 int sc_chain_keys(const sc_region *r, sc_prompt *p, uint32_t from, uint32_t to, sc_hash128 *out) {
-    uint32_t g = p->group, at = from / g * g;
-    sc_hash128 before = p->root;
-    for (; at < to; at++) {
-        uint32_t group = at / g;
-        if (at % g == 0) before = group ? p->hashes[group - 1] : p->root;
-        if (at % g == g - 1) {
-            if (sc_chain_groups(r, p, group + 1) != SC_OK) return SC_EARG;
-            before = p->hashes[group];
-        } else {
-            if (!sc_chain_valid(r, p, at)) return SC_EARG;
-            before = sc_chain_fine(r, p, before, at);
+    uint32_t g = p->group;
+    if (sc_chain_groups(r, p, to / g) != SC_OK) return SC_EARG;
+    for (uint32_t group = from / g, at = group * g; at < to; group++) {
+        sc_hash128 before = group ? p->hashes[group - 1] : p->root;
+        for (uint32_t last = at + g - 1; at <= last && at < to; at++) {
+            if (at == last) before = p->hashes[group];
+            else if (group >= p->hashed && !sc_chain_valid(r, p, at)) return SC_EARG; /* its group's hash says so of the others */
+            else before = sc_chain_fine(r, p, before, at);
+            if (at < from) continue;
+            out[at - from] = before;
         }
-        if (at < from) continue;
-        out[at - from] = before;
-        sc_line_fetch(&r->prefix, before);
     }
     return SC_OK;
 }

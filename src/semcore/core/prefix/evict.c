@@ -22,7 +22,7 @@ static uint32_t most(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 static uint32_t evict_one(sc_region *r, int policy, uint32_t run, uint32_t need, sc_spot guard) {
     const sc_run *u = &r->prefix.runs[run];
-    uint32_t end = sc_run_end(u), least = most(sc_run_limit(r, run), sc_step_deepest(r, run));
+    uint32_t end = sc_run_end(u), least = most(sc_run_limit(r, u), sc_step_deepest(r, run));
     if (run == guard.run) least = most(least, guard.depth);
     if (!sc_run_ok(r, run) || end <= least) return 0;
     if (policy == SC_POLICY_LFU) r->h->prefix.age = u->stamp >> 32;

@@ -37,7 +37,7 @@ void sc_holds_cut(sc_region *r, uint32_t run, uint32_t end) {
     while (sc_note_ok(r, note, &left)) {
         sc_note *n = &r->prefix.notes[*note];
         if (n->depth > end) n->depth = end;
-        if (n->depth <= u->start) *note = sc_note_free(r, *note);
+        if (n->depth <= u->start) sc_note_drop(r, note);
         else note = &n->next;
     }
 }
@@ -48,14 +48,14 @@ static uint32_t shorten(sc_region *r, uint32_t run, uint32_t replica, uint32_t e
     uint32_t had = *note != SC_NIL ? r->prefix.notes[*note].depth : 0;
     if (had <= end) return 0;
     if (end > r->prefix.runs[run].start) r->prefix.notes[*note].depth = end;
-    else *note = sc_note_free(r, *note);
+    else sc_note_drop(r, note);
     return had;
 }
 
 /* Blocks at the end of a run that a replica had go when no other has them and nothing hangs on them. */
 static void trim(sc_region *r, uint32_t run, uint32_t had) {
     sc_run *u = &r->prefix.runs[run];
-    uint32_t end = sc_run_limit(r, run), left = r->prefix.nnotes;
+    uint32_t end = sc_run_limit(r, u), left = r->prefix.nnotes;
     if (!sc_run_ok(r, run) || sc_run_end(u) > had) return;
     for (uint32_t *n = &u->holds; sc_note_ok(r, n, &left); n = &r->prefix.notes[*n].next)
         if (r->prefix.notes[*n].depth > end) end = r->prefix.notes[*n].depth;
@@ -97,10 +97,11 @@ uint64_t sc_hold_drop(sc_region *r, uint32_t run, uint32_t replica, uint32_t end
 void sc_hold_scores(sc_region *r, sc_spot at, uint32_t *scores, uint32_t n) {
     memset(scores, 0, 4 * (size_t)n);
     for (uint32_t left = r->prefix.nnotes; at.run != SC_NIL; at = sc_spot_up(r, at)) {
-        for (uint32_t *note = &r->prefix.runs[at.run].holds; sc_note_ok(r, note, &left); note = &r->prefix.notes[*note].next) {
-            const sc_note *h = &r->prefix.notes[*note];
-            uint32_t depth = h->depth < at.depth ? h->depth : at.depth;
-            if (h->what < n && scores[h->what] < depth) scores[h->what] = depth;
+        sc_note h;
+        for (uint32_t note = sc_once(&r->prefix.runs[at.run].holds); sc_linked(r, note, r->prefix.nnotes, &left); note = h.next) {
+            sc_copy_racy(&h, &r->prefix.notes[note], sizeof h);
+            uint32_t depth = h.depth < at.depth ? h.depth : at.depth;
+            if (h.what < n && scores[h.what] < depth) scores[h.what] = depth;
         }
     }
 }

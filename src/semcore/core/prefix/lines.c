@@ -5,8 +5,6 @@
  * the other instead fills up in clusters: at 85 % blocks were refused after 31 full lines. */
 #include "prefix.h"
 
-static uint64_t tag_of(sc_hash128 key) { return key.high ? key.high : 1; }
-
 static uint32_t home_of(const sc_prefix *x, sc_hash128 key) { return (uint32_t)(((key.low >> 32) * x->nlines) >> 32); }
 
 /* The line after `shift` others were full, and back. There are more lines than steps. */
@@ -20,7 +18,7 @@ static uint32_t back(const sc_prefix *x, uint32_t line, uint32_t steps) { return
 void sc_line_fetch(const sc_prefix *x, sc_hash128 key) { SC_PREFETCH(&x->lines[home_of(x, key)]); }
 
 uint32_t sc_line_find(const sc_prefix *x, sc_hash128 key) {
-    uint64_t tag = tag_of(key);
+    uint64_t tag = sc_tag_of(key);
     uint32_t at = home_of(x, key);
     for (uint32_t shift = 0; shift <= SC_MOST_SHIFT; at = ahead(x, at, ++shift)) {
         const sc_line *line = &x->lines[at];
@@ -48,7 +46,7 @@ uint32_t sc_line_put(sc_prefix *x, sc_hash128 key, uint32_t run, uint32_t prev) 
             sc_line_passed(x, at, shift, 1);
             SC_STORE(&line->run[i], shift << SC_RUN_BITS | run);
             SC_STORE(&line->prev[i], prev);
-            SC_STORE_REL(&line->tag[i], tag_of(key));
+            SC_STORE_REL(&line->tag[i], sc_tag_of(key));
             return at * SC_LINE + i;
         }
         if (SC_LOAD(&x->over[at]) == UINT8_MAX) break;
@@ -59,4 +57,12 @@ uint32_t sc_line_put(sc_prefix *x, sc_hash128 key, uint32_t run, uint32_t prev) 
 void sc_line_drop(sc_prefix *x, uint32_t slot) {
     SC_STORE(sc_line_tag(x, slot), 0);
     sc_line_passed(x, slot / SC_LINE, SC_LOAD(sc_line_word(x, slot)) >> SC_RUN_BITS, -1);
+}
+
+/* Of a table of as many lines: what is not known of the hash is 0, and no line asks for it. */
+sc_hash128 sc_line_key(const sc_prefix *x, uint32_t slot) {
+    uint32_t at = slot / SC_LINE;
+    for (uint32_t shift = SC_LOAD(sc_line_word(x, slot)) >> SC_RUN_BITS; shift > 0; shift--) at = back(x, at, shift);
+    uint64_t low = (((uint64_t)at << 32) + x->nlines - 1) / x->nlines;
+    return (sc_hash128){low << 32, SC_LOAD(sc_line_tag(x, slot))};
 }

@@ -1,5 +1,8 @@
 /* Values at the end of prefixes: chains of value blocks, as those of entries. When there is no room the hand passes over all of
- * them and takes the first that was not found since it last came (a clock). */
+ * them and takes the first that was not found since it last came (a clock).
+ *
+ * A mark is found by its run and depth, and keeps 16 bits of its block's hash, which are compared with the prompt's: of bits that rot
+ * while the file is open and lead to another prompt's value, one in 65,536 is not seen. More would be 8 bytes a mark. */
 #include "prefix.h"
 
 #include <stddef.h>
@@ -12,32 +15,28 @@ uint32_t sc_mark_sum(const sc_region *r, const sc_mark *m) {
     sc_mark c;
     memset(&c, 0, sizeof c);
     c.depth = m->depth, c.run = m->run, c.block = m->block, c.len = m->len;
-    c.value_sum = m->value_sum, c.expires = m->expires, c.kind = m->kind;
+    c.value_sum = m->value_sum, c.expires = m->expires, c.tag = m->tag, c.kind = m->kind;
     return sc_checksum(r, &c, sizeof c);
 }
 
-uint32_t sc_mark_find(sc_region *r, sc_spot at, int64_t now) {
+uint32_t sc_mark_find(sc_region *r, sc_spot at, int64_t now, sc_mark *out) {
     for (uint32_t left = r->prefix.nmarks; at.run != SC_NIL; at = sc_spot_up(r, at))
-        for (uint32_t *m = &r->prefix.runs[at.run].marks; sc_mark_ok(r, m, &left); m = &r->prefix.marks[*m].next) {
-            const sc_mark *found = &r->prefix.marks[*m];
-            if (found->depth <= at.depth && found->depth > 0 && found->run == at.run && found->expires > now) return *m;
+        for (uint32_t m = sc_once(&r->prefix.runs[at.run].marks); sc_linked(r, m, r->prefix.nmarks, &left); m = out->next) {
+            sc_copy_racy(out, &r->prefix.marks[m], sizeof *out);
+            if (out->depth <= at.depth && out->depth > 0 && out->run == at.run && out->expires > now) return m;
         }
     return SC_NIL;
 }
 
-bool sc_mark_sound(const sc_region *r, uint32_t mark) {
-    const sc_mark *m = &r->prefix.marks[mark];
+bool sc_mark_sound(const sc_region *r, const sc_mark *m) {
     return m->len <= (uint64_t)SC_BLOCK * r->nblocks && (!r->file || m->sum == sc_mark_sum(r, m));
 }
 
-bool sc_mark_read(const sc_region *r, uint32_t mark, void *to) {
-    sc_mark *m = &r->prefix.marks[mark];
-    m->used = 1;
+bool sc_mark_read(const sc_region *r, const sc_mark *m, void *to) {
     return sc_chain_read(r, m->block, 0, to, m->len) && (!r->file || sc_checksum(r, to, m->len) == m->value_sum);
 }
 
-bool sc_mark_whole(const sc_region *r, uint32_t mark) {
-    const sc_mark *m = &r->prefix.marks[mark];
+bool sc_mark_whole(const sc_region *r, const sc_mark *m) {
     if (m->sum != sc_mark_sum(r, m) || m->len > (uint64_t)SC_BLOCK * r->nblocks) return false;
     uint8_t *copy = malloc(m->len ? m->len : 1);
     bool ok = copy && sc_chain_read(r, m->block, 0, copy, m->len) && sc_checksum(r, copy, m->len) == m->value_sum;
@@ -48,7 +47,7 @@ bool sc_mark_whole(const sc_region *r, uint32_t mark) {
 void sc_mark_drop(sc_region *r, uint32_t mark) {
     sc_mark *m = &r->prefix.marks[mark];
     uint32_t left = r->prefix.nmarks, run = m->run;
-    bool believable = m->block == SC_NIL || sc_mark_sound(r, mark); /* when it names the blocks to give back */
+    bool believable = m->block == SC_NIL || sc_mark_sound(r, m); /* when it names the blocks to give back */
     uint32_t *at = run < r->prefix.nruns ? &r->prefix.runs[run].marks : NULL;
     while (at && sc_mark_ok(r, at, &left) && *at != mark) at = &r->prefix.marks[*at].next;
     if (at && *at == mark) *at = m->next;
@@ -123,7 +122,8 @@ int sc_mark_put(sc_region *r, sc_spot at, uint32_t block, const sc_attach *what,
     link = place_of(r, at);
     sc_mark *m = &r->prefix.marks[mark];
     *m = (sc_mark){.next = *link, .depth = at.depth, .run = at.run, .block = block, .len = (uint32_t)what->value_len,
-                   .value_sum = sum, .expires = what->expires, .kind = what->value_kind};
+                   .value_sum = sum, .expires = what->expires,
+                   .tag = sc_mark_tag(SC_LOAD(sc_line_tag(&r->prefix, at.slot))), .kind = what->value_kind};
     m->sum = sc_mark_sum(r, m);
     *link = mark;
     r->h->prefix.mark_blocks += sc_blocks_for(what->value_len);

@@ -1,4 +1,7 @@
-/* Small records in lists: one pool for steps, pins and holds. */
+/* Small records in lists: one pool for steps, pins and holds.
+ *
+ * A note is whole before a list leads to it, and no list leads to it before it is among the free ones: so a list
+ * that a killed writer left never goes on into those, and recovery can keep it. */
 #include "prefix.h"
 
 uint32_t sc_note_new(sc_region *r, uint32_t next, uint32_t depth, uint64_t what) {
@@ -13,17 +16,19 @@ uint32_t sc_note_new(sc_region *r, uint32_t next, uint32_t depth, uint64_t what)
     }
     s->notes++;
     r->prefix.notes[note] = (sc_note){next, depth, what};
+    SC_IN_ORDER();
     return note;
 }
 
-uint32_t sc_note_free(sc_region *r, uint32_t note) {
-    uint32_t next = r->prefix.notes[note].next;
+void sc_note_drop(sc_region *r, uint32_t *link) {
+    uint32_t note = *link;
+    *link = r->prefix.notes[note].next;
+    SC_IN_ORDER();
     r->prefix.notes[note].next = r->h->prefix.free_note;
     r->h->prefix.free_note = note;
     r->h->prefix.notes--;
-    return next;
 }
 
-void sc_notes_free(sc_region *r, uint32_t note) {
-    for (uint32_t left = r->prefix.nnotes; sc_note_ok(r, &note, &left);) note = sc_note_free(r, note);
+void sc_notes_drop(sc_region *r, uint32_t *link) {
+    for (uint32_t left = r->prefix.nnotes; sc_note_ok(r, link, &left);) sc_note_drop(r, link);
 }

@@ -8,16 +8,16 @@ static uint32_t *deepest(sc_region *r, uint32_t run, uint32_t depth) {
     return note;
 }
 
-bool sc_pin_add(sc_region *r, sc_spot at) {
+bool sc_pin_add(sc_region *r, sc_spot at, uint32_t count) {
     uint32_t *note = deepest(r, at.run, at.depth);
     if (*note != SC_NIL && r->prefix.notes[*note].depth == at.depth) {
-        r->prefix.notes[*note].what++;
+        r->prefix.notes[*note].what += count;
     } else {
-        uint32_t added = sc_note_new(r, *note, at.depth, 1);
+        uint32_t added = sc_note_new(r, *note, at.depth, count);
         if (added == SC_NIL) return false;
         *note = added;
     }
-    r->h->prefix.pins++;
+    r->h->prefix.pins += count;
     sc_run_settle(r, at.run);
     return true;
 }
@@ -30,7 +30,7 @@ uint32_t sc_pin_remove(sc_region *r, sc_spot at) {
             continue;
         }
         at.depth = r->prefix.notes[*note].depth;
-        if (--r->prefix.notes[*note].what == 0) *note = sc_note_free(r, *note);
+        if (--r->prefix.notes[*note].what == 0) sc_note_drop(r, note);
         r->h->prefix.pins--;
         sc_run_settle(r, at.run);
         return at.depth;

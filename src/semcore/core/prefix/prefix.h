@@ -16,6 +16,9 @@
  * seek.c    the longest present prefix
  * salvage.c after a writer died: the truth again, and all else from it
  *
+ * What looks only (seek.c, audit.c, sc_mark_find, sc_mark_read, sc_hold_scores) writes nothing there, and bears a writer at work:
+ * a handle without the lock believes it if the header's word says that none was.
+ *
  * Only the deepest block of a match is stamped; a block that goes leaves its stamp to the one in front of it.
  * Evictions equal those of stamping the whole path (shown on 16 runs of production traces), at O(1) a hit.
  * Rejected: a record a block (20 bytes more, and a replica's share is no longer one number); moving blocks in
@@ -40,18 +43,33 @@ static inline bool sc_link_ok(sc_region *r, uint32_t *link, uint32_t n, uint32_t
     *link = SC_NIL;
     return false;
 }
+/* The same for who only looks, with a number that was loaded once. */
+static inline bool sc_linked(sc_region *r, uint32_t link, uint32_t n, uint32_t *left) {
+    if (link < n && *left > 0) {
+        --*left;
+        return true;
+    }
+    if (link != SC_NIL) r->suspect = true;
+    return false;
+}
+/* A number that a writer may be changing: what is compared with a bound is what is used. */
+static inline uint32_t sc_once(const uint32_t *p) { return *(const volatile uint32_t *)p; }
+/* Stores stay on their side of it, for whoever finds what a killed process stored. */
+#define SC_IN_ORDER() atomic_signal_fence(memory_order_seq_cst)
 static inline bool sc_note_ok(sc_region *r, uint32_t *link, uint32_t *left) { return sc_link_ok(r, link, r->prefix.nnotes, left); }
 static inline bool sc_mark_ok(sc_region *r, uint32_t *link, uint32_t *left) { return sc_link_ok(r, link, r->prefix.nmarks, left); }
-static inline bool sc_run_ok(const sc_region *r, uint32_t run) {
-    if (run >= r->prefix.nruns) return false;
-    const sc_run *u = &r->prefix.runs[run];
+static inline bool sc_run_fits(const sc_region *r, const sc_run *u) {
     return u->length > 0 && u->length <= r->prefix.blocks && u->start <= r->prefix.blocks - u->length;
+}
+static inline bool sc_run_ok(const sc_region *r, uint32_t run) {
+    return run < r->prefix.nruns && sc_run_fits(r, &r->prefix.runs[run]);
 }
 /* The block that a spot's run goes on from. Depths fall on the way to the front, so it is reached. */
 static inline sc_spot sc_spot_up(const sc_region *r, sc_spot at) {
     const sc_run *u = &r->prefix.runs[at.run];
-    if (u->parent >= r->prefix.nruns || u->start >= at.depth) return SC_FRONT;
-    return (sc_spot){u->parent, SC_NIL, u->start};
+    uint32_t parent = sc_once(&u->parent), start = sc_once(&u->start);
+    if (parent >= r->prefix.nruns || start >= at.depth) return SC_FRONT;
+    return (sc_spot){parent, SC_NIL, start};
 }
 
 /* chain.c */
@@ -71,7 +89,10 @@ uint32_t sc_line_find(const sc_prefix *x, sc_hash128 key); /* its slot, or SC_NI
 uint32_t sc_line_put(sc_prefix *x, sc_hash128 key, uint32_t run, uint32_t prev);
 void sc_line_drop(sc_prefix *x, uint32_t slot);
 void sc_line_passed(sc_prefix *x, uint32_t line, uint32_t shift, int more);
+sc_hash128 sc_line_key(const sc_prefix *x, uint32_t slot); /* by which its block is found */
 void sc_line_fetch(const sc_prefix *x, sc_hash128 key); /* into the cache */
+static inline uint64_t sc_tag_of(sc_hash128 key) { return key.high ? key.high : 1; }
+static inline uint16_t sc_mark_tag(uint64_t tag) { return (uint16_t)(tag >> 48); }
 static inline sc_a32 *sc_line_word(const sc_prefix *x, uint32_t slot) { return &x->lines[slot / SC_LINE].run[slot % SC_LINE]; }
 static inline sc_a64 *sc_line_tag(const sc_prefix *x, uint32_t slot) { return &x->lines[slot / SC_LINE].tag[slot % SC_LINE]; }
 static inline uint32_t sc_line_run(const sc_prefix *x, uint32_t slot) { return SC_LOAD(sc_line_word(x, slot)) & SC_RUN_MASK; }
@@ -82,8 +103,8 @@ static inline uint32_t sc_line_slots(const sc_prefix *x) { return x->nlines * SC
 
 /* notes.c */
 uint32_t sc_note_new(sc_region *r, uint32_t next, uint32_t depth, uint64_t what); /* SC_NIL: no room */
-uint32_t sc_note_free(sc_region *r, uint32_t note); /* the next one */
-void sc_notes_free(sc_region *r, uint32_t note);
+void sc_note_drop(sc_region *r, uint32_t *link); /* the note that it leads to; then it leads to the next one */
+void sc_notes_drop(sc_region *r, uint32_t *link); /* and all behind it */
 
 /* heap.c */
 void sc_heap_add(sc_region *r, uint32_t run);
@@ -101,7 +122,7 @@ void sc_steps_cut(sc_region *r, uint32_t run, uint32_t end); /* into the run's s
 static inline uint32_t sc_run_end(const sc_run *u) { return u->start + u->length; }
 uint32_t sc_run_new(sc_region *r, uint32_t parent, uint32_t start); /* SC_NIL: no room */
 void sc_run_settle(sc_region *r, uint32_t run); /* in the heap or not */
-uint32_t sc_run_limit(const sc_region *r, uint32_t run); /* what may not be cut */
+uint32_t sc_run_limit(const sc_region *r, const sc_run *u); /* what may not be cut */
 uint32_t sc_run_cut(sc_region *r, uint32_t run, uint32_t end); /* how many blocks went */
 void sc_run_link(sc_region *r, uint32_t run);
 uint32_t sc_run_grow(sc_region *r, uint32_t run, uint32_t prev, const sc_hash128 *keys, uint32_t n, uint64_t stamp);
@@ -120,18 +141,19 @@ sc_spot sc_spot_find(sc_region *r, sc_hash128 key); /* finds its depth, too */
 int sc_prompt_key(const sc_region *r, sc_prompt *p, uint32_t block, sc_hash128 *key);
 
 /* marks.c */
-uint32_t sc_mark_find(sc_region *r, sc_spot at, int64_t now); /* the deepest live one on the path, or SC_NIL */
+/* The deepest live one on the path, or SC_NIL; a copy of its record. */
+uint32_t sc_mark_find(sc_region *r, sc_spot at, int64_t now, sc_mark *out);
 uint32_t sc_mark_sum(const sc_region *r, const sc_mark *m);
-bool sc_mark_sound(const sc_region *r, uint32_t mark); /* its record, not the value */
-bool sc_mark_read(const sc_region *r, uint32_t mark, void *to);
+bool sc_mark_sound(const sc_region *r, const sc_mark *m); /* its record, not the value */
+bool sc_mark_read(const sc_region *r, const sc_mark *m, void *to);
 int sc_mark_put(sc_region *r, sc_spot at, uint32_t block, const sc_attach *what, uint32_t sum);
 void sc_mark_drop(sc_region *r, uint32_t mark);
 void sc_marks_cut(sc_region *r, uint32_t run, uint32_t end);
 bool sc_mark_oldest(sc_region *r); /* drops one that was not used lately; false: there is none */
-bool sc_mark_whole(const sc_region *r, uint32_t mark);
+bool sc_mark_whole(const sc_region *r, const sc_mark *m);
 
 /* pins.c */
-bool sc_pin_add(sc_region *r, sc_spot at);
+bool sc_pin_add(sc_region *r, sc_spot at, uint32_t count); /* false: no room */
 uint32_t sc_pin_remove(sc_region *r, sc_spot at); /* its depth, or 0 */
 
 /* holds.c */

@@ -4,6 +4,8 @@
  * takes more blocks, so a conversation is one run, not one a turn. */
 #include "prefix.h"
 
+#define AHEAD 16 /* lines on their way into the cache while one is written */
+
 uint32_t sc_run_new(sc_region *r, uint32_t parent, uint32_t start) {
     sc_prefix_state *s = &r->h->prefix;
     uint32_t run = s->free_run;
@@ -44,8 +46,7 @@ static void unlink_run(sc_region *r, uint32_t run) {
     if (u->next != SC_NIL) runs[u->next].prev = u->prev;
 }
 
-uint32_t sc_run_limit(const sc_region *r, uint32_t run) {
-    const sc_run *u = &r->prefix.runs[run];
+uint32_t sc_run_limit(const sc_region *r, const sc_run *u) {
     uint32_t limit = u->start;
     if (u->child < r->prefix.nruns && r->prefix.runs[u->child].start > limit) limit = r->prefix.runs[u->child].start;
     if (u->pins < r->prefix.nnotes && r->prefix.notes[u->pins].depth > limit) limit = r->prefix.notes[u->pins].depth;
@@ -54,7 +55,7 @@ uint32_t sc_run_limit(const sc_region *r, uint32_t run) {
 
 void sc_run_settle(sc_region *r, uint32_t run) {
     sc_run *u = &r->prefix.runs[run];
-    bool can_go = sc_run_end(u) > sc_run_limit(r, run);
+    bool can_go = sc_run_end(u) > sc_run_limit(r, u);
     if (can_go && u->heap_at == SC_NIL) sc_heap_add(r, run);
     if (!can_go && u->heap_at != SC_NIL) sc_heap_remove(r, run);
 }
@@ -118,7 +119,7 @@ uint32_t sc_run_grow(sc_region *r, uint32_t run, uint32_t prev, const sc_hash128
     sc_run *u = &r->prefix.runs[run];
     uint32_t done = 0;
     for (; done < n; done++) {
-        if (done + 8 < n) sc_line_fetch(&r->prefix, keys[done + 8]);
+        if (done + AHEAD < n) sc_line_fetch(&r->prefix, keys[done + AHEAD]);
         uint32_t slot = sc_line_put(&r->prefix, keys[done], run, prev);
         if (slot == SC_NIL) break;
         prev = slot;

@@ -7,8 +7,7 @@ void sc_step_last(sc_region *r, uint32_t run, uint64_t stamp) {
     uint32_t *at = &u->steps, left = r->prefix.nnotes;
     u->stamp = stamp;
     while (sc_note_ok(r, at, &left) && r->prefix.notes[*at].what > stamp) at = &r->prefix.notes[*at].next;
-    sc_notes_free(r, *at);
-    *at = SC_NIL;
+    sc_notes_drop(r, at);
 }
 
 void sc_step_add(sc_region *r, uint32_t run, uint32_t depth, uint64_t stamp) {
@@ -16,7 +15,7 @@ void sc_step_add(sc_region *r, uint32_t run, uint32_t depth, uint64_t stamp) {
     uint32_t *at = &u->steps, left = r->prefix.nnotes;
     while (sc_note_ok(r, at, &left) && r->prefix.notes[*at].depth <= depth) {
         sc_note *note = &r->prefix.notes[*at];
-        if (note->what <= stamp) *at = sc_note_free(r, *at);
+        if (note->what <= stamp) sc_note_drop(r, at);
         else if (note->depth == depth) return;
         else at = &note->next;
     }
@@ -48,6 +47,5 @@ void sc_steps_cut(sc_region *r, uint32_t run, uint32_t end) {
     while (sc_note_ok(r, at, &left) && r->prefix.notes[*at].depth < end) at = &r->prefix.notes[*at].next;
     if (*at == SC_NIL) return;
     if (r->prefix.notes[*at].what > u->stamp) u->stamp = r->prefix.notes[*at].what;
-    sc_notes_free(r, *at);
-    *at = SC_NIL;
+    sc_notes_drop(r, at);
 }

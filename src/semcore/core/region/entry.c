@@ -65,7 +65,9 @@ bool sc_entry_same_part(const sc_entry *e, sc_part part) {
 }
 
 bool sc_entry_whole(const sc_region *r, uint32_t slot) {
-    const sc_entry *e = &r->entries[slot];
+    sc_entry copy; /* who looks without the lock may find it changing */
+    const sc_entry *e = &copy;
+    sc_copy_racy(&copy, &r->entries[slot], sizeof copy);
     if (e->sum != sc_entry_sum(r, e)) return false;
     if (e->has_vector > (r->dim != 0) || e->ntags > SC_MAX_TAGS) return false;
     if (!sc_chain_matches(r, e)) return false;

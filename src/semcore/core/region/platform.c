@@ -14,6 +14,7 @@
 void *sc_os_map_private(size_t n) { return VirtualAlloc(NULL, n, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE); }
 void sc_os_unmap(void *p, size_t n) { (void)n; VirtualFree(p, 0, MEM_RELEASE); }
 void sc_os_large_pages(void *p, size_t n) { (void)p; (void)n; }
+void sc_os_pause(void) { Sleep(0); }
 bool sc_os_random(void *to, size_t n) {
     for (size_t i = 0; i < n; i++) {
         unsigned v;
@@ -42,9 +43,12 @@ void *sc_os_map_private(size_t n) {
     return p == MAP_FAILED ? NULL : p;
 }
 void sc_os_unmap(void *p, size_t n) { munmap(p, n); }
+void sc_os_pause(void) { nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL); }
 void sc_os_large_pages(void *p, size_t n) {
 #if defined(MADV_HUGEPAGE)
-    madvise(p, n, MADV_HUGEPAGE); /* a hint: where it is refused, nothing is lost but speed */
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)p;
+    uintptr_t from = (at + page - 1) / page * page, to = (at + n) / page * page;
+    if (from < to) madvise((void *)from, to - from, MADV_HUGEPAGE); /* a hint: where it is refused, nothing is lost but speed */
 #else
     (void)p;
     (void)n;

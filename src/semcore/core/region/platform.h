@@ -16,7 +16,7 @@ void sc_os_unmap_file(sc_mapping *m);
 void *sc_os_mapped(const sc_mapping *m);
 size_t sc_os_lost_from(const sc_mapping *m); /* where zeros begin; SIZE_MAX while nothing is lost */
 void sc_os_unmap(void *p, size_t n);
-void sc_os_large_pages(void *p, size_t n);  /* from now on, where memory is first touched */
+void sc_os_large_pages(void *p, size_t n);  /* the whole pages in it, from now on, where memory is first touched */
 bool sc_os_sync(void *p, size_t n);
 /* Opens or creates (mode 0600) a regular file on a local file system. Not locked yet. */
 int sc_os_open(const char *path, bool read_only, int *fd, bool *fresh, char *why, size_t why_len);
@@ -34,6 +34,7 @@ void sc_os_reopen(int fd, bool read_only);  /* a forked child: a lock of its own
 bool sc_os_home(int fd, sc_home *out); /* false where it cannot be known */
 void sc_os_kin(sc_kin *out);
 bool sc_os_settle(int fd);                  /* all of a file on the disk */
+void sc_os_pause(void);                     /* about a tenth of a millisecond */
 unsigned sc_os_cpu(void);                   /* the processor that this runs on, about */
 bool sc_os_reserve(int fd, uint64_t n);     /* allocates the blocks, so that writing cannot fail */
 bool sc_os_begin(int fd, const void *mark, size_t n); /* empties the file and writes these bytes */

@@ -36,7 +36,8 @@ typedef struct sc_mark {       /* a value at the end of a prefix */
     uint32_t block, len;       /* chain of value blocks */
     uint32_t value_sum;
     int64_t expires;
-    uint32_t sum;              /* of the six before, next left out */
+    uint32_t sum;              /* of what is kept of it: next and used left out */
+    uint16_t tag;              /* high bits of its block's tag: whose value it is, whatever runs and lines say */
     uint8_t kind, used;        /* used: found since the hand passed */
 } sc_mark;
 
@@ -65,7 +66,7 @@ typedef struct sc_prefix {
 static inline bool sc_prefix_possible(uint32_t blocks, uint32_t block, uint32_t group, uint32_t hash) {
     if (blocks == 0) return true;
     return blocks <= SC_MAX_PREFIX_BLOCKS && block >= 1 && block <= SC_MAX_PREFIX_BLOCK && group >= 1 &&
-           group <= SC_MAX_PREFIX_GROUP && hash <= SC_HASH_GIVEN;
+           group <= SC_MAX_PREFIX_GROUP && hash < SC_HASHES;
 }
 
 _Static_assert(sizeof(sc_line) == 64 && sizeof(sc_run) == 64, "one cache line");

@@ -80,20 +80,19 @@ bool sc_region_at_home(const sc_region *r) { return !r->file || at_home(r->fd, r
 /* On the same start of the machine a file is what its processes made of it, killed or not; it is at
  * fault only if one of them died at writing. After another start, or as a copy, it has to prove itself. */
 bool sc_region_sound(const sc_region *r) {
-    if (SC_LOAD(&r->h->writing)) return false;
+    if (sc_region_at_work(r)) return false;
     return at_home(r->fd, r->h) || (SC_LOAD(&r->h->clean) == 1 && r->h->derived_sum == derived_sum(r));
 }
 
 void sc_region_mark_open(sc_region *r) {
     SC_STORE(&r->h->clean, 0);
-    SC_STORE(&r->h->writing, 0);
     if (!sc_os_home(r->fd, &r->h->home)) memset(&r->h->home, 0, sizeof r->h->home);
     sc_os_kin(&r->h->kin);
 }
 
 /* A region at fault stays one: the next to lock or open it recovers. */
 void sc_region_mark_clean(sc_region *r) {
-    if (SC_LOAD(&r->h->writing)) return;
+    if (sc_region_at_work(r)) return;
     r->h->derived_sum = derived_sum(r);
     SC_STORE_REL(&r->h->clean, 1);
 }
@@ -246,6 +245,8 @@ static int open_private(const sc_options *o, sc_region *r, char *why, size_t n) 
         return SC_ENOMEM;
     }
     sc_layout_bind(r, base);
+    /* Blocks lie anywhere in their table: the first thousands touch every page, and each costs its address translation. */
+    sc_os_large_pages(r->prefix.lines, sizeof(sc_line) * (size_t)r->prefix.nlines);
     return format(o, r);
 }
 

@@ -19,7 +19,7 @@
 
 #define SC_MAGIC "semcore\x1a"
 #define SC_UNFINISHED "semcore+" /* the magic of a file while it is made */
-#define SC_VERSION 4
+#define SC_VERSION 5
 #define SC_BYTE_ORDER 0x01020304u
 #define SC_BLOCK 128           /* bytes of a value block */
 #define SC_LEVELS 5            /* of the timing wheel, 64 buckets each */
@@ -68,7 +68,7 @@ typedef struct sc_header {
     uint8_t secret[SC_SECRET];
     uint64_t header_sum;       /* of all above */
     sc_a32 clean;              /* 1: closed, and derived_sum holds */
-    sc_a32 writing;            /* 1: a writer is at work, or died at it */
+    sc_a32 writing;            /* counts up; odd: a writer is at work, or died at it */
     uint64_t derived_sum;
     sc_home home;
     sc_kin kin;                /* of those who have it open */
@@ -160,6 +160,13 @@ bool sc_region_at_home(const sc_region *r); /* private, or a file last open on t
 void sc_region_mark_open(sc_region *r);
 void sc_region_mark_clean(sc_region *r);
 bool sc_region_lost(const sc_region *r);
+static inline bool sc_region_at_work(const sc_region *r) { return SC_LOAD_ACQ(&r->h->writing) & 1; }
+/* For readers that cannot lock: what was read after the first, before the second, is whole if both say yes. */
+static inline bool sc_region_still(const sc_region *r, uint32_t *writing) { return !((*writing = SC_LOAD_ACQ(&r->h->writing)) & 1); }
+static inline bool sc_region_was_still(const sc_region *r, uint32_t writing) {
+    atomic_thread_fence(memory_order_acquire);
+    return SC_LOAD(&r->h->writing) == writing;
+}
 bool sc_region_kin(const sc_region *r);    /* may we share the lock with those who have it open? */
 bool sc_region_still_there(const sc_region *r, const char *path);
 void sc_region_reset(sc_region *r);  /* to no entries; sections that a table search reads are wiped */
