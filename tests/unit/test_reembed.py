@@ -105,7 +105,7 @@ def test_all_is_as_it_was_but_the_vectors(tmp_path, storage):
         if vector is not None:
             embedded += 1
             assert vector @ wanted / np.linalg.norm(wanted) > (0.999 if storage == "i8" else 0.99999)
-    assert done == Reembedded((60, 0, 0, 0), embedded, without, 0, 0)
+    assert done == Reembedded((60, 0, 0, 0, 0), embedded, without, 0, 0)
     with semcore.Cache(path, embed=NEW, storage=storage) as cache:
         now = cache._stats()
         assert all(now[name] == stats[name] for name in _engine.COUNTERS)
@@ -164,7 +164,7 @@ def test_what_was_exact_only_becomes_findable(tmp_path):
     with semcore.Cache(path, embed=None, max_entries=50, max_bytes="1 MiB") as cache:
         for text in ("question 1", "", b"raw"):
             cache.put(text, text)
-    assert reembed.reembed(path, NEW) == Reembedded((3, 0, 0, 0), 1, 0, 0, 0)
+    assert reembed.reembed(path, NEW) == Reembedded((3, 0, 0, 0, 0), 1, 0, 0, 0)
     with semcore.Cache(path, embed=NEW) as cache:
         assert cache.get("question 1 ?").value == "question 1"
         assert cache.get("").layer == "exact"  # as if its text were not stored
