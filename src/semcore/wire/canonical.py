@@ -6,6 +6,7 @@
 - Keys of the body, of messages and of content blocks are sorted. All others stay in order: the order of a
   schema's properties steers what the model writes, and that of a call's arguments is what it reads.
 - Whole numbers at the top are the same as float and int (temperature 0 and 0.0).
+- Ids of tool calls count by their order: they are new in every reply.
 - Media (data URLs, and base64 of a kilobyte or more) in messages are stood in for by their SHA-256.
 - The bytes are msgpack's. As JSON they would depend on the encoder, which print floats differently, and cost
   four times as much by the standard library.
@@ -19,6 +20,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgpack
+
+from semcore.wire.links import linked
 
 NO_EFFECT = frozenset(
     (
@@ -81,7 +84,7 @@ def _field(name: str, value: Any) -> Any:
     if type(value) is float:
         return int(value) if value.is_integer() and abs(value) <= WHOLE else value
     if name in TURNS and isinstance(value, list):
-        return [_message(turn) for turn in value]
+        return [_message(turn) for turn in linked(value)]
     if name == "tools" and isinstance(value, list):
         return [without_marks(tool) if isinstance(tool, dict) else tool for tool in value]
     if name in SYSTEM:
