@@ -24,7 +24,7 @@ def terminate(signum: int, frame: object) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status (2: a bad argument or an unusable file)."""
     import semcore
-    from semcore.cli import embed, files, prefix, replay, transfer
+    from semcore.cli import demo, embed, files, prefix, replay, serve, transfer
 
     parser = argparse.ArgumentParser(prog="semcore", description="The embedded semantic cache.")
     parser.add_argument("--version", action="version", version=f"semcore {semcore.__version__}")
@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     transfer.add_parsers(commands)
     embed.add_parser(commands)
     prefix.add_parser(commands)
+    serve.add_parser(commands)
+    demo.add_parser(commands)
     args = parser.parse_args(argv)
     if threading.current_thread() is threading.main_thread():
         for signum in (signal.SIGTERM, signal.SIGHUP):

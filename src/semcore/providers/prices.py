@@ -1,10 +1,13 @@
-"""What input costs, from the package `genai-prices` (extra `prices`), offline. Unknown stays unknown."""
+"""What input and answers cost, by the package `genai-prices` (extra `prices`), offline. Unknown stays so."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from importlib.util import find_spec
+from typing import Any
+
+from semcore.providers.usage import reported
 
 PACKAGE = {"openai": "openai", "anthropic": "anthropic", "gemini": "google", "bedrock": "aws"}
 
@@ -36,3 +39,33 @@ def base_price(provider: str, model: str, tokens: int, on: date | None) -> float
     except (LookupError, ValueError):
         return None
     return float(price.input_price)
+
+
+def answer_price(url: str, model: str, usage: Any, output: int) -> float | None:
+    """US dollars for a request and its answer, by today's prices.
+
+    Args:
+        url: of the API that was asked; says whose prices hold.
+        model: as the API names it.
+        usage: what the API reported, as for `reported`.
+        output: tokens of the answer.
+
+    Returns:
+        The price, or None: the package is not installed, or does not know the API or the model, or the usage
+        says nothing.
+    """
+    if find_spec("genai_prices") is None:
+        return None
+    from genai_prices import Usage, calc_price
+
+    try:
+        told = reported(usage)
+        counts = Usage(
+            input_tokens=told.total,
+            cache_read_tokens=told.cached,
+            cache_write_tokens=told.written,
+            output_tokens=output,
+        )
+        return float(calc_price(counts, model_ref=model, provider_api_url=url).total_price)
+    except (LookupError, ValueError, TypeError):
+        return None
