@@ -18,6 +18,7 @@ The map:
     many.py       several texts at once
     exchange.py   a partition as a usearch index, and an index as a cache
     providers/    the providers' native prompt caches: what they will charge, and what breaks reuse
+    clients/      the cache in the official clients, and LangChain's
     errors.py     what goes wrong
     cli/          the `semcore` command
     _engine.pyx   the door: the one place where Python meets C
