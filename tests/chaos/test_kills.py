@@ -110,4 +110,4 @@ def test_kills(tmp_path):
             if hit is not None:
                 check(hit.value, key, namespace)
     print(f"{kills} kills survived, {stats.puts} puts, {stats.evictions} evictions")
-    assert kills > SECONDS * 5
+    assert kills > SECONDS
