@@ -88,7 +88,7 @@ def test_kills(tmp_path):
     pids = [spawn(path, step, i, report) for i, step in enumerate(steps)]
     kills, end = 0, time.monotonic() + SECONDS
     try:
-        while time.monotonic() < end:
+        while time.monotonic() < end or kills <= SECONDS * 5:  # a busy machine takes longer
             time.sleep(0.05)
             victim = dice.randrange(8)
             os.kill(pids[victim], signal.SIGKILL)
@@ -110,4 +110,4 @@ def test_kills(tmp_path):
             if hit is not None:
                 check(hit.value, key, namespace)
     print(f"{kills} kills survived, {stats.puts} puts, {stats.evictions} evictions")
-    assert kills > SECONDS
+    assert kills > SECONDS * 5
